@@ -1,0 +1,87 @@
+//! What can be wrong with a CAR.
+
+use std::io;
+
+use crate::RawCid;
+
+/// A CAR's error. Offsets of sections are counted from the start of the CARv1 payload, those of header and inline index
+/// from the start of the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The source can't be read.
+    #[error("the CAR can't be read at offset {offset}")]
+    Io {
+        /// Where.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The CAR ends in the middle of something.
+    #[error("the CAR ends at offset {offset}, in the middle of {what}")]
+    UnexpectedEof {
+        /// Where it ends; for a section, where the section begins.
+        offset: u64,
+        /// In the middle of what.
+        what: &'static str,
+    },
+    /// The header isn't one of a CAR.
+    #[error("malformed CAR header: {found}")]
+    MalformedHeader {
+        /// What was found.
+        found: String,
+    },
+    /// The CARv2 header contradicts the file.
+    #[error("malformed CARv2 header: {found}")]
+    MalformedV2Header {
+        /// What was found.
+        found: String,
+    },
+    /// A section isn't a CID and data.
+    #[error("malformed section at offset {offset}: {found}")]
+    MalformedSection {
+        /// Where the section begins.
+        offset: u64,
+        /// What was found.
+        found: String,
+    },
+    /// The inline index of a CARv2 isn't one.
+    #[error("malformed inline index at offset {offset}: {found}")]
+    MalformedIndex {
+        /// Where.
+        offset: u64,
+        /// What was found.
+        found: String,
+    },
+    /// Something is larger than allowed.
+    #[error("{what} at offset {offset}: {found} where {limit} is the most; raise the limit if the CAR can be trusted")]
+    Limit {
+        /// What.
+        what: &'static str,
+        /// Where.
+        offset: u64,
+        /// How large it is.
+        found: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A block's data doesn't hash to its CID.
+    #[error("the data of block {cid} at offset {offset} doesn't hash to its CID")]
+    Integrity {
+        /// The block's CID.
+        cid: RawCid,
+        /// Where its section begins.
+        offset: u64,
+    },
+    /// Nobody can tell whether a block's data belongs to its CID: the hash function is unknown, or the digest too short.
+    #[error("the data of block {cid} at offset {offset} can't be checked: its hash is unknown or too short")]
+    Unverifiable {
+        /// The block's CID.
+        cid: RawCid,
+        /// Where its section begins.
+        offset: u64,
+    },
+    /// The caller ended the scan.
+    #[error("the scan was cancelled")]
+    Cancelled,
+}

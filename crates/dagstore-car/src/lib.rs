@@ -1,0 +1,39 @@
+//! CARv1 and CARv2: reading at any place, checking blocks against their CIDs, walking a CAR for indexing, writing.
+//!
+//! * [`CarReader`] opens a CAR over positioned reads; [`CarReader::sections`] iterates, [`CarReader::read_block`] reads one
+//!   block, [`CarReader::scan`] is the walk that an index is built by.
+//! * [`RawCid`] and [`MultihashRef`] are CIDs and multihashes of any digest length, kept as their bytes.
+//! * [`check`] says whether data hashes to a multihash.
+//! * [`CarWriter`] and [`v2_head`] write.
+//!
+//! The formats: <https://ipld.io/specs/transport/car/>. Whatever is malformed is an [`Error`] with its offset; nothing is
+//! allocated from a length field that what is really there doesn't bound; an inline index is checked, never believed.
+#![forbid(unsafe_code)]
+
+mod cid;
+mod error;
+mod header;
+mod inline_index;
+mod limits;
+mod reader;
+mod scan;
+mod section;
+mod v2;
+mod varint;
+mod verify;
+mod window;
+mod writer;
+
+pub use cid::{InvalidCid, MultihashRef, RawCid};
+pub use error::Error;
+pub use header::Header;
+pub use limits::{Limits, ReadOptions};
+pub use reader::{Block, CarReader};
+pub use scan::{ScanOptions, ScanSummary, Scanned};
+pub use section::{Section, Sections};
+pub use v2::{Characteristics, V2Header};
+pub use verify::{Verdict, check};
+pub use writer::{CarWriter, v2_head};
+
+/// The crate's result.
+pub type Result<T, E = Error> = core::result::Result<T, E>;

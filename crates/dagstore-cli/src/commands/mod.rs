@@ -1,0 +1,38 @@
+//! The commands, a file each: what can be typed, and what is done.
+
+pub(crate) mod blocks;
+pub(crate) mod completions;
+pub(crate) mod destroy;
+pub(crate) mod gc;
+pub(crate) mod get;
+pub(crate) mod info;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod recover;
+pub(crate) mod register;
+pub(crate) mod resume;
+
+use std::sync::Arc;
+
+use crate::arguments::Command;
+use crate::context::Context;
+use crate::exit::Outcome;
+
+/// Does what was typed.
+pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
+    match command {
+        Command::Init(arguments) => arguments.run(&context).await,
+        Command::Register(arguments) => arguments.run(&context).await,
+        Command::List(arguments) => arguments.run(&context).await,
+        Command::Info(arguments) => arguments.run(&context).await,
+        Command::Blocks(arguments) => arguments.run(&context).await,
+        Command::Get(arguments) => arguments.run(&context).await,
+        Command::Recover(arguments) => arguments.run(&context).await,
+        Command::Destroy(arguments) => arguments.run(&context).await,
+        Command::Gc(arguments) => arguments.run(&context).await,
+        Command::Resume(arguments) => arguments.run(&context).await,
+        Command::Demo(arguments) => arguments.run(&context).await,
+        Command::Completions(arguments) => arguments.run(&context),
+        Command::DemoChild(arguments) => arguments.run(&context).await,
+    }
+}

@@ -1,0 +1,168 @@
+//! `dagstore register`: tells the store of CAR files, which it indexes.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use clap::Args;
+use dagstore::{Dagstore, Error, ShardKey};
+use futures_util::StreamExt;
+use serde::Serialize;
+
+use crate::config::Wish;
+use crate::context::{Context, key};
+use crate::exit::{Code, Failure, Outcome, of_shard};
+use crate::progress::Watched;
+use crate::report::ShardReport;
+use crate::source::Source;
+use crate::text::short_key;
+
+/// How many shards are registered at once. The store itself decides how many it indexes at once.
+const AT_ONCE: usize = 16;
+
+/// Register CAR files and index them; the store is made if there is none.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dagstore register pieces/*.car
+  dagstore register --key monday piece.car
+  dagstore register file:///srv/pieces/a%20b.car")]
+pub(crate) struct Register {
+    /// The shard's name [default: the file's name without .car].
+    #[arg(long, allow_hyphen_values = true)]
+    key: Option<String>,
+    /// Leave the indexing to the first read.
+    #[arg(long)]
+    lazy: bool,
+    /// Index without hashing every block; reading still checks each one.
+    #[arg(long)]
+    no_verify: bool,
+    /// Paths of CAR files, or URLs.
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<OsString>,
+}
+
+/// A shard that is to be registered.
+struct Wanted {
+    /// Its place among the arguments.
+    place: usize,
+    key: ShardKey,
+    url: String,
+}
+
+/// What became of it.
+type Registered = (Wanted, Result<ShardReport, Failure>);
+
+#[derive(Serialize)]
+struct Document<'a> {
+    registered: Vec<&'a ShardReport>,
+    failed: Vec<Failed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    key: &'a str,
+    url: &'a str,
+    error: String,
+    r#try: &'a str,
+}
+
+impl Register {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let wanted = self.wanted()?;
+        let change = |options: &mut dagstore::Options| options.verify_on_index = !self.no_verify;
+        let (store, ..) = context.open_or_make(Wish::default(), change).await?;
+        let outcome = register_all(context, &store, wanted, self.lazy).await;
+        context.close(store, outcome).await
+    }
+
+    /// Makes keys and URLs of the arguments. What is wrong with them is told before anything is done.
+    fn wanted(&self) -> Result<Vec<Wanted>, Failure> {
+        if self.key.is_some() && self.urls.len() > 1 {
+            let text = format!("--key names one shard, and there are {} URLs", self.urls.len());
+            return Err(Failure::of_text(Code::Usage, text).advise("dagstore register --key KEY URL, for each of them"));
+        }
+        let mut wanted = Vec::with_capacity(self.urls.len());
+        let mut seen: HashMap<ShardKey, String> = HashMap::new();
+        for (place, argument) in self.urls.iter().enumerate() {
+            let source = Source::of(argument)?;
+            let key = key(&source.key(self.key.as_deref())?)?;
+            if let Some(other) = seen.insert(key.clone(), source.url.clone()) {
+                let text = format!("{other} and {} would both have the key {key}", source.url);
+                return Err(
+                    Failure::of_text(Code::Usage, text).advise("dagstore register --key KEY URL, for one of them")
+                );
+            }
+            wanted.push(Wanted { place, key, url: source.url });
+        }
+        Ok(wanted)
+    }
+}
+
+async fn register_all(context: &Context, store: &Dagstore, wanted: Vec<Wanted>, lazy: bool) -> Outcome {
+    let works = wanted.into_iter().map(|wanted| register_one(context, store, wanted, lazy));
+    let mut works = futures_util::stream::iter(works).buffer_unordered(AT_ONCE);
+    let mut all: Vec<Registered> = Vec::new();
+    let mut printed = Ok(());
+    while let Some(one) = works.next().await {
+        // Even if nobody reads what is printed, the others are registered.
+        if printed.is_ok() && !context.output.json {
+            printed = context.output.line(&line(&one));
+        }
+        all.push(one);
+    }
+    all.sort_by_key(|(wanted, _)| wanted.place);
+    if context.output.json {
+        printed = context.output.json(&document(&all));
+    }
+    printed?;
+    summary(all)
+}
+
+async fn register_one(context: &Context, store: &Dagstore, wanted: Wanted, lazy: bool) -> Registered {
+    let register = store.register(wanted.key.as_str(), &wanted.url);
+    let register = if lazy { register.lazy() } else { register };
+    let registered = context.progress.watch(store, Watched::Shard(&wanted.key), register.into_future()).await;
+    let report = match registered.and_then(|()| store.info(wanted.key.as_str())) {
+        Ok(info) => Ok(ShardReport::of_shard(info)),
+        Err(error) => Err(of_shard(store, error)),
+    };
+    (wanted, report)
+}
+
+fn line((wanted, report): &Registered) -> String {
+    match report {
+        Ok(report) => format!("registered {}: {}", wanted.key, report.state),
+        Err(failure) => format!("failed {}: {}", wanted.key, reason(failure)),
+    }
+}
+
+/// What happened, without saying once more to which shard.
+fn reason(failure: &Failure) -> String {
+    match failure.error.downcast_ref::<Error>() {
+        Some(Error::Failed { source, .. }) => source.to_string(),
+        _ => failure.cause(),
+    }
+}
+
+fn document(all: &[Registered]) -> Document<'_> {
+    let registered = all.iter().filter_map(|(_, report)| report.as_ref().ok()).collect();
+    let failed = all.iter().filter_map(|(wanted, report)| {
+        let failure = report.as_ref().err()?;
+        Some(Failed { key: wanted.key.as_str(), url: &wanted.url, error: failure.cause(), r#try: &failure.advice })
+    });
+    Document { registered, failed: failed.collect() }
+}
+
+/// The failure of all: that of the only one that failed, or a count.
+fn summary(all: Vec<Registered>) -> Outcome {
+    let count = all.len();
+    let mut failed: Vec<_> = all.into_iter().filter_map(|(wanted, report)| Some((wanted.key, report.err()?))).collect();
+    match failed.len() {
+        0 => Ok(()),
+        1 => Err(failed.remove(0).1.into()),
+        failures => {
+            let (key, first) = failed.remove(0);
+            let text = format!("{failures} of {count} failed; the first, {}: {}", short_key(&key), reason(&first));
+            Err(Failure::of_text(Code::Failed, text).advise("dagstore list --state errored").into())
+        }
+    }
+}

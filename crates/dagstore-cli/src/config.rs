@@ -1,0 +1,233 @@
+//! `dagstore.toml`: with which parts the store in a directory was made.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use dagstore::codec::{Cbor, Json};
+use dagstore::fs::{FileSystem, ReadAtExt, RealFileSystem, publish};
+use dagstore::{Backend, Builder, Dagstore};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Code, Failure, build_with};
+
+/// The name of the file in the store's directory. Where it is absent there is no store.
+pub(crate) const FILE_NAME: &str = "dagstore.toml";
+
+/// The newest format of the file that is known, and the one that is written.
+const FORMAT: i64 = 1;
+
+/// A larger file is none of ours.
+const MOST_BYTES: u64 = 64 * 1024;
+
+const KEYS: [&str; 3] = ["format", "datastore", "codec"];
+
+/// What a store was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) datastore: Datastore,
+    pub(crate) codec: Codec,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Datastore {
+    /// Pure Rust, for a first run and small catalogues.
+    Redb,
+    /// For heavy load; the program must have been built with it.
+    Rocksdb,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Codec {
+    /// Larger, and readable as it is.
+    Json,
+    /// Smaller.
+    Cbor,
+}
+
+/// What somebody wants a store to be made with; nothing said means whatever there is, or the default.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wish {
+    pub(crate) datastore: Option<Datastore>,
+    pub(crate) codec: Option<Codec>,
+}
+
+impl Config {
+    /// What a new store is made with.
+    pub(crate) fn new(wish: Wish) -> Result<Self, Failure> {
+        // A program that was built for RocksDB alone makes stores of it.
+        let default =
+            if cfg!(all(feature = "rocksdb", not(feature = "redb"))) { Datastore::Rocksdb } else { Datastore::Redb };
+        let datastore = wish.datastore.unwrap_or(default);
+        if !datastore.is_built_in() {
+            let feature = datastore.backend().name();
+            let text = format!("this program was built without {feature}");
+            return Err(Failure::of_text(Code::Failed, text).advise(build_with(feature)));
+        }
+        Ok(Self { datastore, codec: wish.codec.unwrap_or(Codec::Cbor) })
+    }
+
+    /// Reads the file in the store's directory; `None` where there is no store.
+    pub(crate) fn read(directory: &Path) -> Result<Option<Self>, Failure> {
+        let path = directory.join(FILE_NAME);
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
+                return Err(Failure::new(Code::Failed, error).advise("another --dir, or mend what the cause names"));
+            }
+        };
+        Self::parse(&text).with_context(|| format!("{} can't be used", path.display())).map(Some).map_err(|error| {
+            Failure::new(Code::Failed, error).advise("the dagstore that wrote the file, or mend the file by hand")
+        })
+    }
+
+    /// Writes the file of a store that has none yet. The caller has the store open, which keeps others out.
+    pub(crate) fn write_new(self, directory: &Path) -> Result<(), Failure> {
+        if let Some(found) = Self::read(directory)? {
+            // Somebody else was faster.
+            return found.check(Wish { datastore: Some(self.datastore), codec: Some(self.codec) }, directory);
+        }
+        let path = directory.join(FILE_NAME);
+        let temporary = directory.join(format!("{FILE_NAME}.tmp"));
+        // Left by a process that died at this very place.
+        let _absent_as_a_rule = RealFileSystem.remove(&temporary);
+        let text = self.text();
+        let written: io::Result<()> =
+            publish(&RealFileSystem, &temporary, &path, |file| file.write_all(text.as_bytes()));
+        written.map_err(|error| Failure::new(Code::Failed, error).advise("again, when the disk has room and works"))
+    }
+
+    /// Whether the store is as it is wished.
+    pub(crate) fn check(self, wish: Wish, directory: &Path) -> Result<(), Failure> {
+        let is_as_wished = wish.datastore.is_none_or(|datastore| datastore == self.datastore)
+            && wish.codec.is_none_or(|codec| codec == self.codec);
+        if is_as_wished {
+            return Ok(());
+        }
+        let text = format!("the store in {} has {self}, which can't be changed", directory.display());
+        Err(Failure::of_text(Code::Failed, text).advise("another --dir for a store with other settings"))
+    }
+
+    /// A builder for the store in the directory.
+    pub(crate) fn builder(self, directory: &Path) -> Builder {
+        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend());
+        match self.codec {
+            Codec::Json => builder.codec(Json),
+            Codec::Cbor => builder.codec(Cbor),
+        }
+    }
+
+    /// Checks the format before anything else: a newer one may have other keys.
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line =
+                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+            anyhow::anyhow!("line {line}: {}", error.message())
+        })?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(FORMAT) => {}
+            Some(found) if found > FORMAT => {
+                anyhow::bail!("it has format {found}, and this program knows up to {FORMAT}; use a newer program")
+            }
+            Some(found) => anyhow::bail!("it has format {found}, which never was"),
+            None => anyhow::bail!("it has no number under format"),
+        }
+        let unknown: Vec<_> = table.keys().filter(|key| !KEYS.contains(&key.as_str())).map(String::as_str).collect();
+        anyhow::ensure!(unknown.is_empty(), "it has keys that nobody knows: {}", unknown.join(", "));
+        table.try_into().map_err(|error: toml::de::Error| anyhow::anyhow!("{}", error.message()))
+    }
+
+    fn text(self) -> String {
+        let (datastore, codec) = (self.datastore.backend().name(), self.codec.name());
+        format!(
+            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n"
+        )
+    }
+}
+
+impl std::fmt::Display for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "datastore {} and codec {}", self.datastore.backend().name(), self.codec.name())
+    }
+}
+
+impl Datastore {
+    fn backend(self) -> Backend {
+        match self {
+            Self::Redb => Backend::Redb,
+            Self::Rocksdb => Backend::Rocksdb,
+        }
+    }
+
+    fn is_built_in(self) -> bool {
+        match self {
+            Self::Redb => cfg!(feature = "redb"),
+            Self::Rocksdb => cfg!(feature = "rocksdb"),
+        }
+    }
+}
+
+impl Codec {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Cbor => "cbor",
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let file = RealFileSystem.open(path)?;
+    if file.size() > MOST_BYTES {
+        return Err(io::Error::other(format!("it has more than {MOST_BYTES} bytes")));
+    }
+    let mut bytes = vec![0; usize::try_from(file.size()).unwrap_or_default()];
+    file.read_exact_at(0, &mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        format!("{:#}", Config::parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for datastore in [Datastore::Redb, Datastore::Rocksdb] {
+            for codec in [Codec::Json, Codec::Cbor] {
+                let config = Config { datastore, codec };
+                assert_eq!(Config::parse(&config.text()).unwrap(), config);
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_before_its_keys() {
+        assert_eq!(
+            problem("format = 2\nshiny = true\n"),
+            "it has format 2, and this program knows up to 1; use a newer program"
+        );
+        assert_eq!(problem("format = 0"), "it has format 0, which never was");
+        assert_eq!(problem("format = \"1\""), "it has no number under format");
+        assert_eq!(problem(""), "it has no number under format");
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        let text = "format = 1\ndatastore = \"redb\"\ncodec = \"cbor\"\n";
+        assert_eq!(problem(&format!("{text}a = 1\nb = 2\n")), "it has keys that nobody knows: a, b");
+        assert!(problem(&text.replace("redb", "sled")).contains("sled"), "{}", problem(&text.replace("redb", "sled")));
+        assert!(problem("format = 1\ncodec = \"cbor\"").contains("datastore"));
+        assert!(problem("format = 1\nx = = 2").starts_with("line 2: "), "{}", problem("format = 1\nx = = 2"));
+    }
+}

@@ -1,0 +1,128 @@
+//! What every command has: where the store is, how it is opened and closed, where output goes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use dagstore::{Builder, Dagstore, Options, ShardAccessor, ShardKey};
+
+use crate::arguments::Cli;
+use crate::config::{Config, Wish};
+use crate::exit::{Code, Failure, Outcome, of_shard};
+use crate::output::Output;
+use crate::progress::{Progress, Watched};
+
+/// What every command has.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The store's directory, absolute.
+    pub(crate) directory: PathBuf,
+    /// Whether the directory was named on the command line itself.
+    pub(crate) is_directory_named: bool,
+    pub(crate) output: Output,
+    pub(crate) progress: Progress,
+    /// The store that is open now, for whoever has to close it in passing.
+    store: Mutex<Option<Dagstore>>,
+}
+
+impl Context {
+    /// Finds the store's directory; it isn't looked at.
+    pub(crate) fn new(cli: &Cli) -> Result<Self, Failure> {
+        let directory = directory(cli.dir.as_deref())?;
+        let progress = Progress::new(cli.json);
+        let output = Output::new(cli.json, progress.clone());
+        Ok(Self { directory, is_directory_named: cli.dir.is_some(), output, progress, store: Mutex::new(None) })
+    }
+
+    /// Opens the store that is there.
+    pub(crate) async fn open(&self) -> Outcome<Dagstore> {
+        self.open_with(self.builder()?).await
+    }
+
+    /// Opens the store that is there to be looked at only: nothing is resumed, collected or written.
+    pub(crate) async fn open_paused(&self) -> Outcome<Dagstore> {
+        self.open_with(self.builder()?.paused()).await
+    }
+
+    /// Opens the store that is there, or makes one. Also tells whether there was none, and what the store is made with.
+    pub(crate) async fn open_or_make(
+        &self,
+        wish: Wish,
+        change: impl FnOnce(&mut Options),
+    ) -> Outcome<(Dagstore, Config, bool)> {
+        let found = Config::read(&self.directory)?;
+        let config = match found {
+            Some(found) => found.check(wish, &self.directory).map(|()| found)?,
+            None => Config::new(wish)?,
+        };
+        let store = self.open_with(config.builder(&self.directory).configure(change)).await?;
+        if found.is_none()
+            && let Err(failure) = config.write_new(&self.directory)
+        {
+            return self.close(store, Err(failure.into())).await;
+        }
+        Ok((store, config, found.is_none()))
+    }
+
+    /// Opens a store that was put together elsewhere.
+    pub(crate) async fn open_with(&self, builder: Builder) -> Outcome<Dagstore> {
+        let store = builder.open().await?;
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
+        Ok(store)
+    }
+
+    /// Closes the store, whatever came out of the work with it.
+    pub(crate) async fn close<T>(&self, store: Dagstore, outcome: Outcome<T>) -> Outcome<T> {
+        let closed = store.close().await;
+        self.taken();
+        // What failed first tells more.
+        let value = outcome?;
+        closed?;
+        Ok(value)
+    }
+
+    /// Closes the store that is open now, if one is, under whoever works with it.
+    pub(crate) async fn close_in_passing(&self) {
+        if let Some(store) = self.taken()
+            && let Err(error) = store.close().await
+        {
+            tracing::warn!(%error, "the store was not closed in time");
+        }
+    }
+
+    /// Acquires a shard, and shows how far that is where it takes long.
+    pub(crate) async fn acquire(&self, store: &Dagstore, key: &ShardKey) -> Outcome<ShardAccessor> {
+        let acquired = self.progress.watch(store, Watched::Shard(key), store.acquire(key.as_str())).await;
+        Ok(acquired.map_err(|error| of_shard(store, error))?)
+    }
+
+    /// A builder for the store that is there.
+    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
+        let config = Config::read(&self.directory)?.ok_or_else(|| {
+            let text = format!("there is no store in {}", self.directory.display());
+            Failure::of_text(Code::NotFound, text).advise("dagstore register FILE, which makes one, or another --dir")
+        })?;
+        Ok(config.builder(&self.directory))
+    }
+
+    fn taken(&self) -> Option<Dagstore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A key out of an argument.
+pub(crate) fn key(text: &str) -> Result<ShardKey, Failure> {
+    ShardKey::new(text).map_err(|error| dagstore::Error::from(error).into())
+}
+
+fn directory(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let of_environment = || std::env::var_os("DAGSTORE_DIR").filter(|text| !text.is_empty()).map(PathBuf::from);
+    let of_user = || directories::ProjectDirs::from("", "", "dagstore").map(|user| user.data_dir().to_owned());
+    let path = named.map(Path::to_owned).or_else(of_environment).or_else(of_user);
+    let advice = "dagstore --dir DIR, with the directory of a store";
+    let path = path
+        .ok_or_else(|| Failure::of_text(Code::Usage, "there is no home directory to keep a store in").advise(advice))?;
+    std::path::absolute(&path).map_err(|error| {
+        let error = anyhow::Error::new(error).context("--dir doesn't name a directory");
+        Failure::new(Code::Usage, error).advise(advice)
+    })
+}

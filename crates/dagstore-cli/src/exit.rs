@@ -1,0 +1,191 @@
+//! How the program ends: exit codes, and failures with the way out of each.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use dagstore::mount;
+use dagstore::{Dagstore, Error, ErrorClass, ErrorKind, OpenError, ShardKey, ShardState};
+
+use crate::text::shell_word;
+
+/// The exit codes of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// What was asked for is done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// It was asked for in a way that makes no sense.
+    Usage = 2,
+    /// There is no such store, shard or block.
+    NotFound = 3,
+    /// It was interrupted from the keyboard.
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A failure: what the program says and how it ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    pub(crate) error: anyhow::Error,
+    /// What to do about it, a command as a rule.
+    pub(crate) advice: String,
+}
+
+impl Failure {
+    /// A failure without a better way out than more words.
+    pub(crate) fn new(code: Code, error: impl Into<anyhow::Error>) -> Self {
+        let advice = match code {
+            Code::Usage => "dagstore --help",
+            _ => "the same again with -v, which tells more",
+        };
+        Self { code, error: error.into(), advice: advice.to_owned() }
+    }
+
+    /// A failure that no library reported.
+    pub(crate) fn of_text(code: Code, text: impl Display) -> Self {
+        Self::new(code, anyhow::Error::msg(text.to_string()))
+    }
+
+    /// The same with a way out.
+    pub(crate) fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: advice.into(), ..self }
+    }
+
+    /// The cause with its causes, in one line.
+    pub(crate) fn cause(&self) -> String {
+        format!("{:#}", self.error)
+    }
+}
+
+/// Why a command stops before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Nobody reads the output any more, which is no failure.
+    PipeClosed,
+    /// It failed. Boxed, for every result of the program carries one.
+    Failure(Box<Failure>),
+}
+
+/// A command's result.
+pub(crate) type Outcome<T = ()> = Result<T, Stop>;
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(Box::new(failure))
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<OpenError> for Stop {
+    fn from(error: OpenError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (code, advice) = way_out(&error);
+        Self::new(code, error).advise(advice)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let advice = match error {
+            OpenError::Engine(error) => return error.into(),
+            OpenError::Locked(dagstore::fs::LockError::Held { pid, .. }) => match pid {
+                Some(pid) => format!("again when process {pid} has ended; ps -p {pid} shows what it is"),
+                None => "again when the other process has ended".to_owned(),
+            },
+            OpenError::BackendMissing { feature } => build_with(feature),
+            OpenError::OtherStore { .. } => "the dagstore.toml that the store was made with".to_owned(),
+            OpenError::Datastore(ref error) => after_datastore(error),
+            _ => "another --dir, or mend what the cause names".to_owned(),
+        };
+        Self::new(Code::Failed, error).advise(advice)
+    }
+}
+
+/// How to get a program that has the feature.
+pub(crate) fn build_with(feature: &str) -> String {
+    format!("cargo install --path crates/dagstore-cli --features {feature}")
+}
+
+/// The failure of an operation on a shard of an open store. It looks at the shard to tell the way out.
+pub(crate) fn of_shard(store: &Dagstore, error: Error) -> Failure {
+    let advice = match &error {
+        Error::Failed { key, source } => {
+            let is_errored = store.info(key.as_str()).is_ok_and(|info| info.state == ShardState::Errored);
+            after_failure(key, source.kind(), is_errored)
+        }
+        _ => return error.into(),
+    };
+    Failure::new(Code::Failed, error).advise(advice)
+}
+
+fn after_failure(key: &ShardKey, kind: ErrorKind, is_errored: bool) -> String {
+    let word = shell_word(key.as_str());
+    match (is_errored, kind.class()) {
+        (false, _) => format!("the same again when the cause is mended; dagstore info {word} shows the shard"),
+        (true, ErrorClass::Corrupt) => format!("dagstore destroy {word}, and register an intact file"),
+        (true, ErrorClass::Transient | ErrorClass::Permanent) => {
+            format!("dagstore recover {word}, when the cause is mended")
+        }
+    }
+}
+
+fn way_out(error: &Error) -> (Code, String) {
+    let with_key = |command: &str, key: &ShardKey| format!("dagstore {command} {}", shell_word(key.as_str()));
+    match error {
+        Error::InvalidKey(_) => (Code::Usage, "a key of 1 to 1024 bytes".to_owned()),
+        Error::NotFound(_) | Error::Destroyed(_) => (Code::NotFound, "dagstore list".to_owned()),
+        Error::BlockNotFound { .. } => (Code::NotFound, "dagstore list, and dagstore blocks KEY".to_owned()),
+        Error::Exists(key) => (Code::Failed, with_key("info", key) + ", or another --key"),
+        Error::BeingDestroyed(key) | Error::CleanupIncomplete { key, .. } => (Code::Failed, with_key("destroy", key)),
+        Error::NotErrored(key) | Error::Quarantined { key, .. } => (Code::Failed, with_key("info", key)),
+        Error::InUse { .. } => (Code::Failed, "again when its readers have ended".to_owned()),
+        Error::Failed { key, .. } | Error::NotDurable { key, .. } | Error::IndexKeepsVanishing(key) => {
+            (Code::Failed, with_key("info", key))
+        }
+        Error::Mount(error) => (Code::Failed, after_mount(error)),
+        Error::NeedsCopy { .. } => (Code::Failed, "register a file with the same content".to_owned()),
+        Error::Datastore(error) => (Code::Failed, after_datastore(error)),
+        Error::Car(_) => (Code::Failed, "an intact copy of the CAR; --no-verify reads it as it is".to_owned()),
+        Error::Misplaced { .. } => (Code::Failed, "dagstore destroy KEY, and register the CAR again".to_owned()),
+        Error::NewerFormat { .. } => (Code::Failed, "a newer dagstore".to_owned()),
+        _ => (Code::Failed, "the same again with -v, which tells more".to_owned()),
+    }
+}
+
+fn after_mount(error: &mount::Error) -> String {
+    match error {
+        mount::Error::NotFound { .. } => "a path or URL that exists",
+        mount::Error::Unavailable { .. } => "again when it can be read",
+        mount::Error::NotAFile { .. } => "the CAR files in it, one by one, if it is a directory",
+        mount::Error::UnknownScheme { .. } => "a path; ./NAME for a file with a colon in its name",
+        _ => "a path, or a URL such as file:///srv/a.car",
+    }
+    .to_owned()
+}
+
+fn after_datastore(error: &dagstore::datastore::Error) -> String {
+    use dagstore::datastore::ErrorClass;
+    match error.class() {
+        ErrorClass::Corrupt => "restore the store's directory from a backup",
+        ErrorClass::Transient | ErrorClass::NeedsReopen => "again, when the disk has room and works",
+        _ => "mend what the cause names, then the same again",
+    }
+    .to_owned()
+}

@@ -1,0 +1,112 @@
+//! How far long work is, shown on standard error where that is a terminal and nowhere else.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::pin::pin;
+use std::time::Duration;
+
+use dagstore::{Dagstore, ShardKey};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::MissedTickBehavior;
+
+use crate::text::{counted, short_key};
+
+/// How often the store is asked.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+const TEMPLATE: &str = "{prefix}: {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+
+/// Shows how far work is, or nothing at all.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    bars: Option<MultiProgress>,
+}
+
+/// Whose progress is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Watched<'a> {
+    /// One shard's.
+    Shard(&'a ShardKey),
+    /// That of all shards that are being worked on.
+    All,
+}
+
+impl Progress {
+    /// Shows progress where a person can see it, unless everything is for programs.
+    pub(crate) fn new(json: bool) -> Self {
+        let is_seen = !json && std::io::stderr().is_terminal();
+        Self { bars: is_seen.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())) }
+    }
+
+    /// Shows nothing while `work` prints.
+    pub(crate) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(work),
+            None => work(),
+        }
+    }
+
+    /// Waits for `work`, and shows meanwhile how far the store is with what is watched.
+    pub(crate) async fn watch<T>(&self, store: &Dagstore, watched: Watched<'_>, work: impl Future<Output = T>) -> T {
+        let Some(bars) = &self.bars else { return work.await };
+        let mut work = pin!(work);
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut bar = None;
+        loop {
+            tokio::select! {
+                biased;
+                value = &mut work => {
+                    if let Some(bar) = bar {
+                        bars.remove(&bar);
+                    }
+                    return value;
+                }
+                _ = ticks.tick() => {
+                    if let Some(state) = watched.state(store) {
+                        state.show(bar.get_or_insert_with(|| new_bar(bars)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn new_bar(bars: &MultiProgress) -> ProgressBar {
+    let bar = bars.add(ProgressBar::no_length());
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+struct State {
+    name: String,
+    done_bytes: u64,
+    total_bytes: u64,
+}
+
+impl State {
+    fn show(&self, bar: &ProgressBar) {
+        bar.set_prefix(self.name.clone());
+        bar.set_length(self.total_bytes);
+        bar.set_position(self.done_bytes);
+    }
+}
+
+impl Watched<'_> {
+    /// How far the work is; `None` where none is being done, or its size isn't known yet.
+    fn state(self, store: &Dagstore) -> Option<State> {
+        let progress = match self {
+            Self::Shard(key) => store.info(key.as_str()).ok()?.progress.into_iter().collect::<Vec<_>>(),
+            Self::All => store.shards().into_iter().filter_map(|shard| shard.progress).collect(),
+        };
+        let total_bytes = progress.iter().map(dagstore::Progress::total_bytes).fold(0, u64::saturating_add);
+        let name = match self {
+            Self::Shard(key) => short_key(key),
+            Self::All => counted(progress.len(), "shard"),
+        };
+        let done_bytes = progress.iter().map(dagstore::Progress::done_bytes).fold(0, u64::saturating_add);
+        (total_bytes > 0).then_some(State { name, done_bytes, total_bytes })
+    }
+}

@@ -1,0 +1,136 @@
+//! Texts for people: what can't drive a terminal, what can be pasted into a shell, times, sizes.
+
+use std::fmt::Write;
+
+use dagstore::ShardKey;
+
+/// `text` with control characters, and those that turn the direction of writing, escaped.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if drives_a_terminal(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// JSON text with the same characters escaped as JSON does it. They stand inside of strings only.
+pub(crate) fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if drives_a_terminal(character) {
+            // Writing to a String can't fail; all of these characters are below U+10000.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+fn drives_a_terminal(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` as one word of a shell's command line.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    let quoted = format!("'{}'", text.replace('\'', r"'\''"));
+    if text.starts_with('-') { format!("-- {quoted}") } else { quoted }
+}
+
+/// The key, cut to a width that leaves room for other things in a line.
+pub(crate) fn short_key(key: &ShardKey) -> String {
+    const MOST_CHARACTERS: usize = 40;
+    let text = escape(key.as_str());
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        None => text,
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// A time in milliseconds since 1970 as RFC 3339 has it, in UTC.
+pub(crate) fn time(unix_ms: u64) -> String {
+    let (seconds, milliseconds) = (unix_ms / 1000, unix_ms % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
+/// Year, month and day of a day counted from 1970-01-01. Years are taken to begin in March, so that the day that not
+/// every year has is the last one of its year; 400 such years have 146,097 days.
+fn date(days: u64) -> (u64, u64, u64) {
+    const DAYS_FROM_MARCH_0000: u64 = 719_468;
+    let days = days + DAYS_FROM_MARCH_0000;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// `count` with its noun, in the plural unless it is one.
+pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{grouped} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drives_a_terminal_is_escaped() {
+        assert_eq!(escape("a\u{1b}[2Jb\n\u{9b}ü\u{202e}"), "a\\u{1b}[2Jb\\n\\u{9b}ü\\u{202e}");
+        let json = serde_json::to_string("\u{7f}\u{9b}\u{202e}\n").unwrap();
+        let escaped = escape_json(&json);
+        assert_eq!(escaped, r#""\u007f\u009b\u202e\n""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), "\u{7f}\u{9b}\u{202e}\n");
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(shell_word("pieces/a-1.car"), "pieces/a-1.car");
+        assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("-v"), "-- '-v'");
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(time(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
+        assert_eq!(time(1_735_689_600_001), "2025-01-01T00:00:00.001Z");
+        assert_eq!(time(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert!(time(u64::MAX).ends_with('Z'));
+    }
+
+    #[test]
+    fn counts_are_grouped_and_agree_with_their_noun() {
+        assert_eq!(counted(1_u64, "block"), "1 block");
+        assert_eq!(counted(0_u64, "block"), "0 blocks");
+        assert_eq!(counted(1_234_567_u64, "block"), "1,234,567 blocks");
+        assert_eq!(counted(123_456_usize, "block"), "123,456 blocks");
+    }
+}

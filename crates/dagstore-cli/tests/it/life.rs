@@ -1,0 +1,171 @@
+//! A whole life of shards, from `init` to `destroy`.
+
+use dagstore::car::RawCid;
+use serde_json::json;
+
+use crate::support::{Car, Place};
+
+#[test]
+fn a_life_with_json_records() {
+    live("redb", "json");
+}
+
+#[test]
+fn a_life_with_cbor_records() {
+    live("redb", "cbor");
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn a_life_on_rocksdb_with_json_records() {
+    live("rocksdb", "json");
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn a_life_on_rocksdb_with_cbor_records() {
+    live("rocksdb", "cbor");
+}
+
+fn live(datastore: &str, codec: &str) {
+    let place = Place::new();
+    let made = place.json(&["init", "--datastore", datastore, "--codec", codec]);
+    let directory = place.store().display().to_string();
+    assert_eq!(made, json!({"directory": directory, "datastore": datastore, "codec": codec, "created": true}));
+    for version in [1, 2] {
+        let key = format!("v{version}");
+        let car = place.car(&format!("{key}.car"), version, 25, 100);
+        let ran = place.run(&["register", car.path()]).done();
+        assert_eq!(ran.text(), format!("registered {key}: Available\n"));
+        is_listed(&place, &key, &car);
+        has_blocks(&place, &key, &car);
+    }
+    assert_eq!(place.states().len(), 2);
+    for key in ["v1", "v2"] {
+        assert_eq!(place.json(&["destroy", key]), json!({"key": key, "destroyed": true}));
+        let (error, advice) = place.run(&["blocks", key]).failed(3);
+        assert_eq!((error, advice.as_str()), (format!("there is no shard {key}"), "dagstore list"));
+    }
+    assert_eq!(place.run(&["list"]).done().text(), "no shards\n");
+    assert_eq!(place.files("store/index"), [""; 0]);
+}
+
+fn is_listed(place: &Place, key: &str, car: &Car) {
+    let url = format!("file://{}", car.path());
+    let shard = place.json(&["info", key]);
+    let expected = ("Available", url.as_str(), false, 0, 1, 0);
+    let field = |name: &str| shard[name].as_str().unwrap();
+    let number = |name: &str| shard[name].as_u64().unwrap();
+    let found = (field("state"), field("url"), shard["lazy"].as_bool().unwrap());
+    assert_eq!((found.0, found.1, found.2, number("references"), number("attempt"), number("starts")), expected);
+    assert!(shard["error"].is_null());
+    assert!(place.json_lines(&["list", "--state", "available"]).contains(&shard));
+    assert!(place.json_lines(&["list", "--state", "errored"]).is_empty());
+    let info = place.run(&["info", key]).done();
+    assert!(info.text().lines().any(|line| line.split_whitespace().eq(["state", "Available"])), "{}", info.text());
+    assert!(place.run(&["list"]).done().text().contains(&url));
+}
+
+fn has_blocks(place: &Place, key: &str, car: &Car) {
+    let listed = place.json_lines(&["blocks", key]);
+    let expected =
+        car.blocks.iter().enumerate().map(
+            |(place, (cid, data))| json!({"cid": cid.to_string(), "size_bytes": data.len(), "is_root": place == 0}),
+        );
+    assert_eq!(listed, expected.collect::<Vec<_>>());
+    let text = place.run(&["blocks", key]).done();
+    assert_eq!(text.text().lines().count(), car.blocks.len());
+    for (cid, data) in car.blocks.iter().take(3) {
+        let ran = place.run(&["get", &cid.to_string(), "--shard", key]).done();
+        assert_eq!(&ran.stdout, data);
+        assert_eq!(&RawCid::of_data(0x55, &ran.stdout), cid);
+    }
+    let (cid, data) = car.blocks.last().unwrap();
+    let file = place.root().join("block");
+    let got = place.json(&["get", &cid.to_string(), "-o", "block"]);
+    assert_eq!(got, json!({"cid": cid.to_string(), "shard": key, "size_bytes": data.len(), "file": "block"}));
+    assert_eq!(&std::fs::read(file).unwrap(), data);
+}
+
+#[test]
+fn a_lazy_shard_waits_for_its_first_reader() {
+    let place = Place::new();
+    let car = place.car("lazy.car", 1, 5, 10);
+    assert_eq!(place.run(&["register", "--lazy", "lazy.car"]).done().text(), "registered lazy: New\n");
+    assert_eq!(place.states(), [("lazy".to_owned(), "New".to_owned())]);
+    assert_eq!(place.run(&["resume"]).done().text(), "nothing was left unfinished\n");
+    assert_eq!(place.states(), [("lazy".to_owned(), "New".to_owned())]);
+    assert_eq!(place.json_lines(&["blocks", "lazy"]).len(), car.blocks.len());
+    assert_eq!(place.states(), [("lazy".to_owned(), "Available".to_owned())]);
+}
+
+#[test]
+fn a_shard_recovers_when_its_file_is_mended() {
+    let place = Place::new();
+    let car = place.car("a.car", 1, 50, 100);
+    let whole = std::fs::read(&car.path).unwrap();
+    std::fs::write(&car.path, &whole[..whole.len() - 1]).unwrap();
+    let (error, advice) = place.run(&["register", "a.car"]).failed(1);
+    assert!(error.starts_with("the shard a failed: the CAR ends at offset "), "{error}");
+    assert_eq!(advice, "dagstore destroy a, and register an intact file");
+    let shard = place.json(&["info", "a"]);
+    assert_eq!((&shard["state"], &shard["error"]["kind"]), (&json!("Errored"), &json!("truncated-car")));
+    place.run(&["recover", "a"]).failed(1);
+    std::fs::write(&car.path, &whole).unwrap();
+    assert_eq!(place.json(&["recover", "a"])["state"], "Available");
+    let (error, _) = place.run(&["recover", "a"]).failed(1);
+    assert_eq!(error, "the shard a hasn't failed: there is nothing to recover");
+    assert_eq!(place.files("store/index").len(), 1);
+}
+
+#[test]
+fn a_file_that_changed_is_told_and_indexed_anew() {
+    let place = Place::new();
+    let car = place.car("a.car", 1, 5, 10);
+    place.run(&["register", "a.car"]).done();
+    place.car("a.car", 1, 7, 10);
+    let (error, advice) = place.run(&["blocks", "a"]).failed(1);
+    assert!(error.contains("isn't the one that was indexed"), "{error}");
+    assert!(advice.starts_with("dagstore recover a"), "{advice}");
+    place.run(&["recover", "a"]).done();
+    assert_eq!(place.json_lines(&["blocks", "a"]).len(), 7);
+    assert_eq!(&place.run(&["get", &car.blocks[0].0.to_string()]).done().stdout, &car.blocks[0].1);
+}
+
+#[test]
+fn blocks_are_found_wherever_they_are() {
+    let place = Place::new();
+    let [one, other] = ["one", "other"].map(|name| place.car(&format!("{name}.car"), 1, 5, 10));
+    std::fs::write(place.root().join("bad.car"), "no CAR at all").unwrap();
+    let registered = place.run(&["register", "one.car", "bad.car"]);
+    assert!(registered.text().contains("registered one: Available\n"), "{}", registered.text());
+    registered.failed(1);
+    place.run(&["register", "--lazy", "other.car"]).done();
+    let cid = other.blocks[3].0.to_string();
+    assert_eq!(place.run(&["get", &cid]).done().stdout, other.blocks[3].1);
+    let (error, advice) = place.run(&["get", &cid, "--shard", "one"]).failed(3);
+    assert_eq!((error, advice), (format!("the shard one has no block {cid}"), "dagstore blocks one".to_owned()));
+    let absent = RawCid::of_data(0x55, b"absent").to_string();
+    let (error, _) = place.run(&["get", &absent]).failed(3);
+    let expected = "in 2 shards; 1 shard failed and can't be looked into";
+    assert_eq!(error, format!("no block has the CID {absent} {expected}"));
+    place.run(&["get", &absent, "--shard", "nobody"]).failed(3);
+    assert_eq!(place.run(&["get", &one.blocks[0].0.to_string(), "-o", "-"]).done().stdout, one.blocks[0].1);
+    // An identity CID has its data in itself.
+    assert_eq!(place.run(&["get", "bafkqaaik"]).done().stdout, b"\n");
+}
+
+#[test]
+fn what_was_not_verified_when_it_was_indexed_is_when_it_is_read() {
+    let place = Place::new();
+    let mut blocks = place.car("good.car", 1, 3, 10).blocks;
+    blocks[1].1 = b"forged".to_vec();
+    let car = place.car_of("forged.car", 1, blocks);
+    let cid = car.blocks[1].0.to_string();
+    let (error, _) = place.run(&["register", "--key", "checked", "forged.car"]).failed(1);
+    assert!(error.contains("doesn't hash to its CID"), "{error}");
+    place.run(&["register", "--no-verify", "forged.car"]).done();
+    let (error, advice) = place.run(&["get", &cid]).failed(1);
+    assert!(error.contains("doesn't hash to its CID") && advice.contains("--no-verify"), "{error}: {advice}");
+    assert_eq!(place.run(&["get", "--no-verify", &cid]).done().stdout, b"forged");
+}

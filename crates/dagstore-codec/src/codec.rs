@@ -1,0 +1,78 @@
+//! The trait, and the set of codecs that a store can read.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use dagstore_types::ShardRecord;
+
+use crate::{Cbor, Error, Json, Result};
+
+/// The stamp of a codec, the first byte of a row. 1 to 127 belong to this project, 128 to 255 to everybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecId(pub u8);
+
+/// Turns a record into bytes and back.
+pub trait Codec: Debug + Send + Sync + 'static {
+    /// The codec's stamp. Never changes.
+    fn id(&self) -> CodecId;
+
+    /// The codec's name in messages and configuration, `json` for instance.
+    fn name(&self) -> &'static str;
+
+    /// The version that [`encode`](Self::encode) writes; older ones stay readable for ever.
+    fn version(&self) -> u8;
+
+    /// Appends the encoded record to `out`. The same record always gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Encode`]. `out` is then as it was.
+    fn encode(&self, record: &ShardRecord, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Decodes a record of `version`, which is at most [`version`](Self::version).
+    ///
+    /// # Errors
+    /// [`Error::Decode`] for anything that `encode` of that version doesn't write. Never panics.
+    fn decode(&self, version: u8, bytes: &[u8]) -> Result<ShardRecord>;
+}
+
+/// The codecs that a store can read, and the one that it writes.
+#[derive(Debug, Clone)]
+pub struct Codecs {
+    writer: Arc<dyn Codec>,
+    readers: Vec<Arc<dyn Codec>>,
+}
+
+impl Codecs {
+    /// Writes with `writer`; reads it, JSON and CBOR.
+    pub fn new(writer: Arc<dyn Codec>) -> Self {
+        Self { readers: vec![writer.clone(), Arc::new(Json), Arc::new(Cbor)], writer }
+    }
+
+    /// Reads rows of `reader`, too.
+    #[must_use]
+    pub fn and_read(mut self, reader: Arc<dyn Codec>) -> Self {
+        self.readers.push(reader);
+        self
+    }
+
+    /// The codec for new rows.
+    pub fn writer(&self) -> &dyn Codec {
+        &*self.writer
+    }
+
+    /// The codec of this stamp.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCodec`].
+    pub fn reader(&self, id: CodecId) -> Result<&dyn Codec> {
+        let reader = self.readers.iter().find(|reader| reader.id() == id);
+        reader.map(|reader| &**reader).ok_or(Error::UnknownCodec { stamp: id.0 })
+    }
+}
+
+impl Default for Codecs {
+    /// Writes CBOR, the smaller of the two.
+    fn default() -> Self {
+        Self::new(Arc::new(Cbor))
+    }
+}

@@ -1,0 +1,129 @@
+//! Writes that belong together.
+
+use crate::{Error, Namespace, Result};
+
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// The longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Writes that are applied as a whole or not at all, in the order in which they were added.
+///
+/// A batch holds absolute values, so writing it twice is the same as writing it once: after an unknown outcome it
+/// can simply be written again.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Keys and values back to back, so that a batch of a thousand records is two allocations.
+    bytes: Vec<u8>,
+    writes: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    namespace: Namespace,
+    key_end: usize,
+    /// `None` deletes.
+    value_end: Option<usize>,
+}
+
+/// One write of a [`Batch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write<'a> {
+    /// Where the row lives.
+    pub namespace: Namespace,
+    /// The row's key.
+    pub key: &'a [u8],
+    /// The new value, or `None` to delete the row.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds: the row `key` has `value`.
+    pub fn put(&mut self, namespace: Namespace, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.writes.push(Entry { namespace, key_end, value_end: Some(self.bytes.len()) });
+    }
+
+    /// Adds: there is no row `key`.
+    pub fn delete(&mut self, namespace: Namespace, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.writes.push(Entry { namespace, key_end: self.bytes.len(), value_end: None });
+    }
+
+    /// The number of writes.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether there are no writes.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The bytes of all keys and values.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Refuses a batch with a key or value over the limits. A backend calls it before it applies anything.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] with the first key or value that is over its limit.
+    pub fn check_limits(&self, backend: &'static str) -> Result<()> {
+        for write in self.iter() {
+            let value_bytes = write.value.map_or(0, <[u8]>::len);
+            for (what, bytes, limit_bytes) in
+                [("key", write.key.len(), MAX_KEY_BYTES), ("value", value_bytes, MAX_VALUE_BYTES)]
+            {
+                if bytes > limit_bytes {
+                    return Err(Error::TooLarge { backend, what, bytes, limit_bytes });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The writes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Write<'_>> {
+        let mut start = 0;
+        self.writes.iter().map(move |entry| {
+            let key = &self.bytes[start..entry.key_end];
+            let value = entry.value_end.map(|end| &self.bytes[entry.key_end..end]);
+            start = entry.value_end.unwrap_or(entry.key_end);
+            Write { namespace: entry.namespace, key, value }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_come_out_as_they_went_in() {
+        const A: Namespace = Namespace::new("a");
+        const B: Namespace = Namespace::new("b");
+        let mut batch = Batch::new();
+        batch.put(A, b"k", b"value");
+        batch.delete(B, b"gone");
+        batch.put(B, b"", b"");
+        let writes: Vec<_> = batch.iter().collect();
+        assert_eq!(
+            writes,
+            [
+                Write { namespace: A, key: b"k", value: Some(b"value") },
+                Write { namespace: B, key: b"gone", value: None },
+                Write { namespace: B, key: b"", value: Some(b"") },
+            ]
+        );
+        assert_eq!((batch.len(), batch.byte_len()), (3, 10));
+    }
+}

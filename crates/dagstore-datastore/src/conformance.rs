@@ -1,0 +1,141 @@
+//! The suite that every backend passes: it holds a [`Datastore`] to its contract, word by word.
+//!
+//! A backend's test is one call, in a multi-threaded tokio runtime so that tasks run at the same time:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use dagstore_datastore::{Datastore, MemoryDatastore, Result, conformance};
+//!
+//! struct Memory;
+//!
+//! #[async_trait::async_trait]
+//! impl conformance::Factory for Memory {
+//!     fn persistent(&self) -> bool {
+//!         false
+//!     }
+//!
+//!     async fn open(&self, _name: &str) -> Result<Arc<dyn Datastore>> {
+//!         Ok(Arc::new(MemoryDatastore::new()))
+//!     }
+//! }
+//!
+//! # fn main() {
+//! let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+//! runtime.block_on(conformance::run(&Memory));
+//! # }
+//! ```
+//!
+//! [`crash`] has what a test needs that kills the process: a backend that keeps rows on this machine runs that too.
+
+mod batches;
+pub mod crash;
+mod lifecycle;
+mod rows;
+mod scans;
+mod support;
+mod tasks;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use crate::{Datastore, Result};
+use support::{Bench, Outcome};
+
+/// Opens stores for the suite.
+#[async_trait]
+pub trait Factory: Send + Sync {
+    /// Whether a store's rows are still there when it is opened again after it was closed.
+    fn persistent(&self) -> bool;
+
+    /// Opens the store called `name` (`a` to `z` and `_`): the first time an empty one, and later, where rows persist,
+    /// the same one.
+    ///
+    /// # Errors
+    /// [`Error::InUse`](crate::Error::InUse) while the store is open, where rows persist.
+    async fn open(&self, name: &str) -> Result<Arc<dyn Datastore>>;
+}
+
+/// What a backend does against the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The check that found it.
+    pub check: &'static str,
+    /// What it found.
+    pub problem: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.problem)
+    }
+}
+
+/// Runs all checks.
+///
+/// # Panics
+/// When a check fails: the message names every check that did, and what it found.
+pub async fn run(factory: &dyn Factory) {
+    let failures: Vec<_> = failures(factory).await.iter().map(Failure::to_string).collect();
+    assert!(failures.is_empty(), "{} checks of the conformance suite failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Runs all checks, each on a store of its own, and returns what they found.
+pub async fn failures(factory: &dyn Factory) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (check, run) in CHECKS.iter().chain(PERSISTENT_CHECKS.iter().filter(|_| factory.persistent())) {
+        if let Err(problem) = run(&Bench::new(factory, check)).await {
+            failures.push(Failure { check, problem: problem.to_string() });
+        }
+    }
+    failures
+}
+
+type Check = for<'a> fn(&'a Bench<'a>) -> BoxFuture<'a, Outcome>;
+
+/// Names each check after its function.
+macro_rules! checks {
+    ($($module:ident :: $check:ident),* $(,)?) => {
+        &[$((stringify!($check), |bench| Box::pin($module::$check(bench)))),*]
+    };
+}
+
+const CHECKS: &[(&str, Check)] = checks![
+    rows::absent_rows,
+    rows::put_and_get,
+    rows::delete,
+    rows::empty_keys_and_values,
+    rows::long_keys_and_values,
+    rows::limits,
+    rows::namespaces,
+    batches::later_writes_win,
+    batches::empty_batches,
+    batches::large_batches,
+    batches::unpolled_writes_do_nothing,
+    batches::dropped_writes_are_whole,
+    scans::scan_order,
+    scans::prefixes,
+    scans::pages_of_large_rows,
+    scans::pages_of_small_rows,
+    scans::scan_while_writing,
+    scans::scans_see_what_was_written,
+    tasks::concurrent_writers,
+    tasks::pages_show_whole_batches,
+    tasks::batches_appear_at_once,
+    lifecycle::sync_and_buffered_writes,
+    lifecycle::reopen_keeps_rows,
+    lifecycle::close_twice,
+    lifecycle::calls_after_close,
+    lifecycle::streams_after_close,
+];
+
+/// Checks of what is there when a store is opened again.
+const PERSISTENT_CHECKS: &[(&str, Check)] = checks![
+    lifecycle::rows_survive_closing,
+    lifecycle::close_after_a_dropped_close,
+    lifecycle::second_opening_is_refused,
+    lifecycle::dropped_store_frees_its_database,
+];

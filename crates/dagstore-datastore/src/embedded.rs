@@ -1,0 +1,323 @@
+//! What engines inside this process have in common: a thread that writes, one that scans, reopening, closing.
+//!
+//! A backend implements [`Engine`], in which everything blocks and nothing is shared, and puts an [`Embedded`] into its
+//! datastore, whose methods do the rest:
+//!
+//! * Writes, syncs, opening, reopening and closing run on one thread, in the order in which they were asked for.
+//! * Single rows are read inline: a hop to another thread costs more than the read.
+//! * Scans are read page by page on a second thread. They don't delay writes that way, they work without a runtime, and
+//!   unlike in a runtime's blocking pool a hung one doesn't hang the program's exit.
+//! * After an error of class [`ErrorClass::NeedsReopen`] the engine is written to no more until it was reopened.
+
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::panicking;
+
+use bytes::Bytes;
+use tokio::sync::RwLock;
+
+use crate::page::stream_of_pages;
+use crate::thread::{Worker, WorkerError};
+use crate::{Batch, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
+
+/// Writes that wait for the thread; a store's committer has one under way at a time.
+const WRITE_QUEUE_LENGTH: usize = 64;
+
+/// Pages that wait for the thread, one for each scan under way.
+const SCAN_QUEUE_LENGTH: usize = 64;
+
+/// An engine's open database. Every call may block; dropping it closes the database and frees it.
+pub trait Engine: Send + Sync + 'static {
+    /// The value of a row.
+    ///
+    /// # Errors
+    /// Of any class.
+    fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// The first rows whose keys start with `prefix` and come behind `after`, in order and of one state: as many as it
+    /// takes for the page to be [full](RowPage::is_full), or all.
+    ///
+    /// # Errors
+    /// Of any class.
+    fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage>;
+
+    /// Applies a batch that has writes, none of them over the limits. Never called twice at the same time.
+    ///
+    /// # Errors
+    /// As [`Datastore::write`](crate::Datastore::write).
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<()>;
+
+    /// Makes every write durable. Never called while a write is under way.
+    ///
+    /// # Errors
+    /// As [`Datastore::write`](crate::Datastore::write).
+    fn sync(&self) -> Result<()>;
+}
+
+/// Whether a database is opened for the first time, or again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// For the first time: where there is none, one may be made.
+    First,
+    /// Again: where there is none, something has removed it, and a new one would hide that.
+    Again,
+}
+
+/// Opens an engine's database.
+type Opener<E> = Box<dyn Fn(Opening) -> Result<E> + Send + Sync>;
+
+/// An [`Engine`] with the threads and the state around it. Its methods are those of
+/// [`Datastore`](crate::Datastore), with the same contract.
+pub struct Embedded<E> {
+    shared: Arc<Shared<E>>,
+    writer: Worker,
+    scanner: Arc<Worker>,
+}
+
+impl<E: Engine> Embedded<E> {
+    /// Starts the threads and opens the database on the first of them.
+    ///
+    /// `place` names the database in errors.
+    ///
+    /// # Errors
+    /// What `open` returns; [`ErrorClass::Transient`] when no thread can be started.
+    pub async fn open<O>(backend: &'static str, place: impl Into<Arc<str>>, open: O) -> Result<Self>
+    where
+        O: Fn(Opening) -> Result<E> + Send + Sync + 'static,
+    {
+        let shared = Arc::new(Shared {
+            backend,
+            place: place.into(),
+            open: Box::new(open),
+            slot: RwLock::new(Slot::Down),
+            needs_reopen: AtomicBool::new(false),
+            has_buffered: AtomicBool::new(false),
+        });
+        let no_thread = |error| shared.failed("open", ErrorClass::Transient, error);
+        // The writing thread is the last to let go, so that a database's closing never blocks the one who drops this.
+        let writer =
+            Worker::spawn_owning("dagstore-write", WRITE_QUEUE_LENGTH, Arc::clone(&shared)).map_err(no_thread)?;
+        let scanner = Worker::spawn("dagstore-scan", SCAN_QUEUE_LENGTH).map_err(no_thread)?;
+        let embedded = Self { shared, writer, scanner: Arc::new(scanner) };
+        embedded
+            .on_writer("open", |shared| shared.open_slot(&mut shared.slot.blocking_write(), Opening::First))
+            .await?;
+        Ok(embedded)
+    }
+
+    /// As [`Datastore::get`](crate::Datastore::get).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
+        // Only reopening and closing hold the lock for longer than a read, and only they make this wait.
+        let slot = self.shared.slot.read().await;
+        self.shared.with_engine(&slot, "get", |engine| engine.get(namespace, key))
+    }
+
+    /// As [`Datastore::write`](crate::Datastore::write).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        batch.check_limits(self.shared.backend)?;
+        self.on_writer("write", move |shared| shared.write(&batch, durability)).await
+    }
+
+    /// As [`Datastore::scan`](crate::Datastore::scan). A stream doesn't keep the database open: behind the drop of the
+    /// datastore it fails as behind its closing.
+    pub fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
+        let prefix: Arc<[u8]> = prefix.into();
+        let (shared, scanner) = (Arc::downgrade(&self.shared), Arc::clone(&self.scanner));
+        let (backend, place) = (self.shared.backend, Arc::clone(&self.shared.place));
+        stream_of_pages(move |after| {
+            let (shared, prefix) = (Weak::clone(&shared), Arc::clone(&prefix));
+            let (scanner, place) = (Arc::clone(&scanner), Arc::clone(&place));
+            async move {
+                let page = scanner.run(move || {
+                    let shared = shared.upgrade().ok_or(Error::Closed { backend })?;
+                    let slot = shared.slot.blocking_read();
+                    shared.with_engine(&slot, "scan", |engine| engine.page(namespace, &prefix, after.as_deref()))
+                });
+                page.await.map_err(|error| worker_failed(backend, "scan", error).at(&place))?
+            }
+        })
+    }
+
+    /// As [`Datastore::sync`](crate::Datastore::sync).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn sync(&self) -> Result<()> {
+        self.on_writer("sync", Shared::sync).await
+    }
+
+    /// As [`Datastore::reopen`](crate::Datastore::reopen).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reopen(&self) -> Result<()> {
+        self.on_writer("reopen", Shared::reopen).await
+    }
+
+    /// As [`Datastore::close`](crate::Datastore::close).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn close(&self) -> Result<()> {
+        self.on_writer("close", Shared::close).await
+    }
+
+    async fn on_writer<F>(&self, operation: &'static str, job: F) -> Result<()>
+    where
+        F: FnOnce(&Shared<E>) -> Result<()> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let done = self.writer.run(move || job(&shared)).await;
+        done.map_err(|error| worker_failed(self.shared.backend, operation, error).at(&self.shared.place))?
+    }
+}
+
+impl<E> fmt::Debug for Embedded<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded")
+            .field("backend", &self.shared.backend)
+            .field("place", &self.shared.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the threads share.
+struct Shared<E> {
+    backend: &'static str,
+    place: Arc<str>,
+    open: Opener<E>,
+    /// Written only on the writing thread. Everybody else holds it for the time of one read.
+    slot: RwLock<Slot<E>>,
+    /// Whether the engine has said so, or panicked.
+    needs_reopen: AtomicBool,
+    /// Whether there are writes that returned and that nothing has made durable yet. Used on the writing thread only.
+    has_buffered: AtomicBool,
+}
+
+enum Slot<E> {
+    Open(E),
+    /// Not opened yet, or the last reopening failed.
+    Down,
+    Closed,
+}
+
+impl<E: Engine> Shared<E> {
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
+        if batch.is_empty() {
+            return self.sync();
+        }
+        self.change("write", durability, |engine| engine.write(batch, durability))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.change("sync", Durability::Synced, Engine::sync)
+    }
+
+    /// Lets the engine write, unless an earlier failure forbids it.
+    fn change(
+        &self,
+        operation: &'static str,
+        durability: Durability,
+        change: impl FnOnce(&E) -> Result<()>,
+    ) -> Result<()> {
+        let slot = self.slot.blocking_read();
+        if matches!(&*slot, Slot::Open(_)) && self.needs_reopen.load(Ordering::Acquire) {
+            return Err(self.must_reopen(operation, "an earlier operation on this handle failed"));
+        }
+        self.with_engine(&slot, operation, change)?;
+        self.has_buffered.store(durability == Durability::Buffered, Ordering::Release);
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<()> {
+        let mut slot = self.slot.blocking_write();
+        match &*slot {
+            Slot::Closed => Err(Error::Closed { backend: self.backend }),
+            Slot::Open(_) if !self.needs_reopen.load(Ordering::Acquire) => Ok(()),
+            Slot::Open(_) | Slot::Down => self.open_slot(&mut slot, Opening::Again),
+        }
+    }
+
+    fn open_slot(&self, slot: &mut Slot<E>, opening: Opening) -> Result<()> {
+        // Dropping the old handle frees the database, which couldn't be opened otherwise.
+        *slot = Slot::Down;
+        *slot = Slot::Open((self.open)(opening).map_err(|error| error.at(&self.place))?);
+        self.needs_reopen.store(false, Ordering::Release);
+        tracing::debug!(backend = self.backend, place = &*self.place, ?opening, "database opened");
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut slot = self.slot.blocking_write();
+        let lost = || {
+            if self.has_buffered.load(Ordering::Acquire) {
+                return Err(self.must_reopen("close", "buffered writes were not made durable"));
+            }
+            Ok(())
+        };
+        match mem::replace(&mut *slot, Slot::Closed) {
+            Slot::Closed => Ok(()),
+            Slot::Down => lost(),
+            Slot::Open(_) if self.needs_reopen.load(Ordering::Acquire) => lost(),
+            Slot::Open(engine) => engine.sync().map_err(|error| error.at(&self.place)),
+        }
+    }
+
+    /// Uses the engine, where there is one, and notes what its error says about it.
+    fn with_engine<T>(&self, slot: &Slot<E>, operation: &'static str, job: impl FnOnce(&E) -> Result<T>) -> Result<T> {
+        let _noted = NoteOfPanic(&self.needs_reopen);
+        match slot {
+            Slot::Open(engine) => job(engine).map_err(|error| {
+                if error.class() == ErrorClass::NeedsReopen {
+                    self.needs_reopen.store(true, Ordering::Release);
+                }
+                error.at(&self.place)
+            }),
+            Slot::Down => Err(self.must_reopen(operation, "the database could not be opened again")),
+            Slot::Closed => Err(Error::Closed { backend: self.backend }),
+        }
+    }
+}
+
+impl<E> Shared<E> {
+    fn must_reopen(&self, operation: &'static str, why: &'static str) -> Error {
+        self.failed(operation, ErrorClass::NeedsReopen, why).advise("the database must be opened again")
+    }
+
+    fn failed(
+        &self,
+        operation: &'static str,
+        class: ErrorClass,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error::failed(self.backend, operation, class, source).at(&self.place)
+    }
+}
+
+fn worker_failed(backend: &'static str, operation: &'static str, error: WorkerError) -> Error {
+    // A thread that has ended can't reopen anything.
+    let class = match error {
+        WorkerError::Panicked { .. } => ErrorClass::NeedsReopen,
+        WorkerError::Ended { .. } => ErrorClass::Permanent,
+    };
+    Error::failed(backend, operation, class, error)
+}
+
+/// Sets the flag when a panic passes: nobody knows what the engine had done by then.
+struct NoteOfPanic<'a>(&'a AtomicBool);
+
+impl Drop for NoteOfPanic<'_> {
+    fn drop(&mut self) {
+        if panicking() {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+}

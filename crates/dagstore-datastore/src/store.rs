@@ -1,0 +1,127 @@
+//! The trait.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::{Batch, Namespace, Result, RowPage};
+
+/// The rows of a scan, in ascending order of their keys, a page at a time.
+pub type RowStream = BoxStream<'static, Result<RowPage>>;
+
+/// Whether a write waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// When the call returns, the write survives power loss, and so does every write that returned before it.
+    Synced,
+    /// The write is visible when the call returns, and survives the end of the process or the machine only after a
+    /// later [`Synced`](Self::Synced) write, a [`sync`](Datastore::sync) or a [`close`](Datastore::close). Until then
+    /// a crash or a [`reopen`](Datastore::reopen) after an error may take it back, but only as a whole, and never
+    /// while a later write survives.
+    Buffered,
+}
+
+/// An ordered key-value store with atomic batches.
+///
+/// All methods may be called at the same time from any number of tasks. They do nothing until they are polled;
+/// dropping a future that was polled leaves the outcome open, as a crash would, and never leaves half a batch.
+///
+/// Keys are 0 to [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) bytes, values up to
+/// [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES), both opaque; order is bytewise. A write over these limits is refused, a
+/// key over them is never there. A namespace that was never written to reads as empty.
+///
+/// A backend whose writes block does them on a thread of its own ([`thread::Worker`](crate::thread::Worker)): a
+/// database that hangs must not hang the runtime's exit. Embedded engines get that, reopening and closing from
+/// [`Embedded`](crate::embedded::Embedded).
+#[async_trait]
+pub trait Datastore: Debug + Send + Sync + 'static {
+    /// The backend's name in errors and metrics, `redb` for instance.
+    fn name(&self) -> &'static str;
+
+    /// The value of the row `key`, or `None` where there is no such row. Sees every write that has returned.
+    ///
+    /// # Errors
+    /// Of any class; an absent row is none.
+    async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// Applies `batch` as a whole or not at all, its writes in their order. An empty batch with
+    /// [`Durability::Synced`] is a [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NeedsReopen`](crate::ErrorClass::NeedsReopen): the batch was applied, or will be seen after
+    /// reopening, or not at all: reopen and write it again. Until then the backend refuses every write and sync with
+    /// the same class, for it never retries a failed sync on the same handle: what the operating system dropped then
+    /// is gone.
+    /// [`ErrorClass::Corrupt`](crate::ErrorClass::Corrupt) leaves the outcome open as well.
+    /// Of any other class: nothing was applied.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a key or value over the limits.
+    async fn write(&self, batch: Batch, durability: Durability) -> Result<()>;
+
+    /// The rows whose keys start with `prefix`, in ascending order, each key at most once.
+    ///
+    /// A page shows one state of the namespace, so a batch is in it as a whole or not at all. The first page's state is
+    /// at least as new as every write that returned before the call, and each page's state at least as new as that of
+    /// the page before. So a row that nobody writes meanwhile is there exactly once, and one that somebody writes is
+    /// seen as it was or as it is, or not at all. The stream holds nothing open between two pages, and the datastore
+    /// neither: behind its drop the stream may end with [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// An error ends the stream: rows before it are valid, and the scan is incomplete.
+    fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream;
+
+    /// Makes every write that has returned durable.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    async fn sync(&self) -> Result<()>;
+
+    /// Closes the database and opens it again, after an error of class
+    /// [`NeedsReopen`](crate::ErrorClass::NeedsReopen). Other calls wait meanwhile, or fail as transient. A datastore
+    /// that needs no reopening returns at once, so two tasks that met the same error may both call it. It never makes
+    /// a new database where the old one has vanished.
+    ///
+    /// What was [`Buffered`](Durability::Buffered) may be gone, as after a crash.
+    ///
+    /// # Errors
+    /// Of any class, [`Error::InUse`](crate::Error::InUse) among them, for the database is free for a moment. The
+    /// datastore stays unusable then, all calls fail with [`NeedsReopen`](crate::ErrorClass::NeedsReopen), and `reopen`
+    /// can be called again.
+    async fn reopen(&self) -> Result<()>;
+
+    /// Makes everything durable and frees the database: when the call returns, another process can open it. Calls under
+    /// way are done first, or fail as later ones and streams at their next page do: with
+    /// [`Error::Closed`](crate::Error::Closed). A second `close` returns `Ok`.
+    ///
+    /// A datastore that is dropped without being closed is as after a crash, and frees its database a moment later.
+    ///
+    /// # Errors
+    /// When writes that had returned could not be made durable. The database is closed all the same.
+    async fn close(&self) -> Result<()>;
+}
+
+/// Conveniences for every [`Datastore`].
+#[async_trait]
+pub trait DatastoreExt: Datastore {
+    /// Writes one row, durably.
+    ///
+    /// # Errors
+    /// As [`Datastore::write`].
+    async fn put(&self, namespace: Namespace, key: &[u8], value: &[u8]) -> Result<()> {
+        let mut batch = Batch::new();
+        batch.put(namespace, key, value);
+        self.write(batch, Durability::Synced).await
+    }
+
+    /// Deletes one row, durably. Deleting an absent row is no error.
+    ///
+    /// # Errors
+    /// As [`Datastore::write`].
+    async fn delete(&self, namespace: Namespace, key: &[u8]) -> Result<()> {
+        let mut batch = Batch::new();
+        batch.delete(namespace, key);
+        self.write(batch, Durability::Synced).await
+    }
+}
+
+impl<D: Datastore + ?Sized> DatastoreExt for D {}

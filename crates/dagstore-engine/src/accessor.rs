@@ -1,0 +1,148 @@
+//! Reading an acquired shard.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dagstore_car::{CarReader, RawCid, Verdict};
+use dagstore_index::FullIndex;
+use dagstore_types::ShardKey;
+use futures_util::Stream;
+
+use crate::cell::Reference;
+use crate::{Error, Result};
+
+/// What all accessors of a shard share.
+#[derive(Debug)]
+pub(crate) struct OpenShard {
+    pub(crate) key: ShardKey,
+    pub(crate) index: Arc<dyn FullIndex>,
+    pub(crate) reader: CarReader,
+    pub(crate) verify: bool,
+}
+
+/// An acquired shard. While there is one, the shard is Serving and can't be destroyed; dropping it is the release, in
+/// any thread, with or without a runtime, before and after the store is closed.
+#[derive(Debug)]
+pub struct ShardAccessor {
+    shard: Arc<OpenShard>,
+    /// Dropped last, so that nothing of the shard is open when it is released.
+    _reference: Reference,
+}
+
+impl ShardAccessor {
+    pub(crate) fn new(shard: Arc<OpenShard>, reference: Reference) -> Self {
+        Self { shard, _reference: reference }
+    }
+
+    /// The shard's key.
+    pub fn key(&self) -> &ShardKey {
+        &self.shard.key
+    }
+
+    /// The shard's blocks.
+    pub fn blockstore(&self) -> ShardBlockstore<'_> {
+        ShardBlockstore { shard: &self.shard, verify: self.shard.verify }
+    }
+}
+
+/// The blocks of an acquired shard.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardBlockstore<'a> {
+    shard: &'a OpenShard,
+    verify: bool,
+}
+
+/// A block's CID and the size of its data in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockEntry {
+    /// The block's CID, as it stands in the CAR.
+    pub cid: RawCid,
+    /// The size of its data in bytes.
+    pub size: u64,
+}
+
+#[expect(clippy::unused_async, reason = "sources on this machine are read inline; others will be awaited")]
+impl ShardBlockstore<'_> {
+    /// The same blocks, without hashing them when they are read.
+    #[must_use]
+    pub fn unverified(self) -> Self {
+        Self { verify: false, ..self }
+    }
+
+    /// The roots that the CAR names. They need not be among its blocks.
+    pub fn roots(&self) -> &[RawCid] {
+        &self.shard.reader.header().roots
+    }
+
+    /// The number of entries in the shard's index: one for each block of the CAR, duplicates counted.
+    pub fn entries(&self) -> u64 {
+        self.shard.index.len()
+    }
+
+    /// The data of the block with the multihash of `cid`, checked against it. An identity CID is answered out of itself.
+    ///
+    /// # Errors
+    /// [`Error::BlockNotFound`]; [`Error::Car`] when the source can't be read, the data doesn't hash to the CID, or can't
+    /// be checked (see [`unverified`](Self::unverified)); [`Error::Misplaced`], [`Error::Index`].
+    pub async fn get(&self, cid: &RawCid) -> Result<Bytes> {
+        let multihash = cid.multihash();
+        if multihash.is_identity() {
+            return Ok(Bytes::copy_from_slice(multihash.digest()));
+        }
+        let found = self.shard.index.find_first(multihash)?;
+        let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
+        let block = self.shard.reader.read_block(location.offset, location.size)?;
+        if block.cid.multihash() != multihash {
+            return Err(Error::Misplaced { cid: cid.clone() });
+        }
+        if self.verify {
+            check(location.offset, &block.cid, &block.data)?;
+        }
+        Ok(block.data)
+    }
+
+    /// Whether a block has the multihash of `cid`. The source isn't read.
+    ///
+    /// # Errors
+    /// [`Error::Index`]: the index can't be read. Never mistaken for an absent block.
+    pub async fn has(&self, cid: &RawCid) -> Result<bool> {
+        Ok(cid.multihash().is_identity() || self.shard.index.find_first(cid.multihash())?.is_some())
+    }
+
+    /// The size in bytes of the data of the block with the multihash of `cid`. The source is read only where the block is
+    /// too large for the index to tell.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), but that the data isn't checked.
+    pub async fn size(&self, cid: &RawCid) -> Result<u64> {
+        let multihash = cid.multihash();
+        if multihash.is_identity() {
+            return Ok(multihash.digest().len() as u64);
+        }
+        let Some(location) = self.shard.index.find_first(multihash)? else {
+            return Err(Error::BlockNotFound { cid: cid.clone() });
+        };
+        match location.size {
+            Some(size) => Ok(size.into()),
+            None => Ok(self.shard.reader.read_block(location.offset, None)?.data.len() as u64),
+        }
+    }
+
+    /// Every block in the order of the CAR, duplicates and all. An error ends the stream.
+    pub fn blocks(&self) -> impl Stream<Item = Result<BlockEntry>> + use<'_> {
+        let entry = |section: dagstore_car::Result<dagstore_car::Section>| {
+            let section = section?;
+            Ok(BlockEntry { cid: section.cid, size: section.data_size })
+        };
+        futures_util::stream::iter(self.shard.reader.sections().map(entry))
+    }
+}
+
+fn check(offset: u64, cid: &RawCid, data: &[u8]) -> Result<()> {
+    match dagstore_car::check(cid.multihash(), data) {
+        Verdict::Matches => Ok(()),
+        Verdict::Differs => Err(dagstore_car::Error::Integrity { cid: cid.clone(), offset }.into()),
+        Verdict::Unverifiable => Err(dagstore_car::Error::Unverifiable { cid: cid.clone(), offset }.into()),
+    }
+}

@@ -1,0 +1,118 @@
+//! Acquiring a shard: a reference first, then source and index, shared by all accessors.
+
+use std::sync::Arc;
+
+use dagstore_car::CarReader;
+use dagstore_fs::OwnName;
+use dagstore_fsm::{Answer, Event};
+use dagstore_index::FullIndex;
+use dagstore_mount::{MountUrl, Opened};
+use dagstore_types::{ErrorKind, ShardError, ShardKey};
+
+use crate::accessor::{OpenShard, ShardAccessor};
+use crate::cell::{Reference, Reply};
+use crate::core::Core;
+use crate::error::{car_error, mount_error, shard_error};
+use crate::{Error, Result};
+
+/// How often a lost index is built again for one acquire.
+const MOST_LOSSES: usize = 2;
+
+/// Why a shard could not be opened.
+enum Unopened {
+    /// The index is missing or damaged: it can be built again.
+    IndexLost,
+    Failed(ShardError),
+}
+
+/// Acquires the shard, waiting for its initialisation where that is needed.
+pub(crate) async fn acquire(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAccessor> {
+    let mut reply = loop {
+        core.check_active()?;
+        let cell = core.cell(key)?;
+        let now = core.now();
+        if let Some(reply) = core.ask(&cell, |waiter| Event::Acquire { waiter, now }).await? {
+            break reply;
+        }
+        tokio::task::yield_now().await;
+    };
+    for _ in 0..=MOST_LOSSES {
+        let reference = match reply {
+            Reply::Open(reference) => reference,
+            Reply::Answer(Answer::Refused(refusal)) => return Err(core.refused(key, refusal)),
+            Reply::Answer(_) => return Err(Error::NotFound(key.clone())),
+        };
+        let unopened = match open(core, key, &reference).await {
+            Ok(shard) => return Ok(ShardAccessor::new(shard, reference)),
+            Err(unopened) => unopened,
+        };
+        reply = give_back(core, key, reference, unopened).await?;
+    }
+    Err(Error::IndexKeepsVanishing(key.clone()))
+}
+
+/// Tells the machine why the reference comes back, and waits for what it says to that.
+async fn give_back(core: &Arc<Core>, key: &ShardKey, reference: Reference, unopened: Unopened) -> Result<Reply> {
+    let (registration, attempt, now) = (reference.registration, reference.attempt, core.now());
+    let not_found = || Error::NotFound(key.clone());
+    let cell = reference.give_up().ok_or_else(not_found)?;
+    let reply = core.ask(&cell, |waiter| match unopened {
+        Unopened::IndexLost => Event::IndexLost { waiter, registration, attempt, now },
+        Unopened::Failed(error) => Event::AcquireFailed { waiter, registration, error, now },
+    });
+    reply.await?.ok_or_else(not_found)
+}
+
+/// What the accessors of this attempt share, opened by the first of them.
+async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result<Arc<OpenShard>, Unopened> {
+    let internal = || Unopened::Failed(ShardError::new(ErrorKind::Internal, "the reference is given up already"));
+    let cell = reference.cell().ok_or_else(internal)?;
+    let opened = cell.opened(reference.attempt);
+    let name = OwnName::new(key, reference.registration, reference.attempt);
+    let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
+    opened.get_or_try_init(|| open_anew(core, key, name, url)).await.cloned()
+}
+
+async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String) -> Result<Arc<OpenShard>, Unopened> {
+    let mount = MountUrl::parse(&url)
+        .and_then(|url| core.registry.instantiate(&url))
+        .map_err(|error| Unopened::Failed(mount_error(&error)))?;
+    let source = mount.open().await.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+    let (shared, key) = (core.clone(), key.clone());
+    let open = move || {
+        let index = open_index(&shared, name)?;
+        check_source(&*index, &source)?;
+        let reader = CarReader::open(source.reader, shared.options.car.clone())
+            .map_err(|error| Unopened::Failed(car_error(&error)))?;
+        Ok(Arc::new(OpenShard { key, index, reader, verify: shared.options.verify_on_read }))
+    };
+    tokio::task::spawn_blocking(open).await.unwrap_or_else(|_| {
+        let text = "the task that opened the shard panicked; this is a fault of the program";
+        Err(Unopened::Failed(ShardError::new(ErrorKind::Internal, text)))
+    })
+}
+
+fn open_index(core: &Core, name: OwnName) -> Result<Arc<dyn FullIndex>, Unopened> {
+    match core.index_repo.open(name) {
+        Ok(Some(index)) => Ok(index),
+        Ok(None) => Err(Unopened::IndexLost),
+        Err(error @ dagstore_index::Error::Damaged { .. }) => {
+            tracing::warn!(%error, "a damaged index is built again");
+            Err(Unopened::IndexLost)
+        }
+        Err(error) => Err(Unopened::Failed(shard_error(ErrorKind::Storage, &error))),
+    }
+}
+
+/// The index belongs to one content. Offsets into another are worth nothing.
+fn check_source(index: &dyn FullIndex, source: &Opened) -> Result<(), Unopened> {
+    let meta = index.meta();
+    if (meta.car_size, &meta.validator) == (source.stat.size, &source.stat.validator) {
+        return Ok(());
+    }
+    let text = format!(
+        "the source isn't the one that was indexed: {} bytes instead of {}, or touched since; recover the shard to index it as it is",
+        source.stat.size, meta.car_size
+    );
+    Err(Unopened::Failed(ShardError::new(ErrorKind::SourceChanged, &text)))
+}

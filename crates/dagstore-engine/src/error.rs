@@ -1,0 +1,172 @@
+//! What callers are told.
+
+use dagstore_types::{ErrorKind, InvalidKey, ShardError, ShardKey};
+
+/// An engine's error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key can't be a shard's.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// There is no such shard.
+    #[error("there is no shard {0}")]
+    NotFound(ShardKey),
+    /// The key is taken.
+    #[error("the shard {0} exists already")]
+    Exists(ShardKey),
+    /// The key is taken until the destruction of the shard has ended.
+    #[error("the shard {0} is being destroyed; its key is free when that has ended")]
+    BeingDestroyed(ShardKey),
+    /// The shard was destroyed.
+    #[error("the shard {0} was destroyed")]
+    Destroyed(ShardKey),
+    /// Only a failed shard can be recovered.
+    #[error("the shard {0} hasn't failed: there is nothing to recover")]
+    NotErrored(ShardKey),
+    /// The shard has open accessors.
+    #[error("the shard {key} is in use by {references} accessors; drop them first")]
+    InUse {
+        /// Which shard.
+        key: ShardKey,
+        /// How many accessors.
+        references: u32,
+    },
+    /// The shard is Errored, or could not be opened.
+    #[error("the shard {key} failed")]
+    Failed {
+        /// Which shard.
+        key: ShardKey,
+        /// Why.
+        source: ShardError,
+    },
+    /// The shard is Destroying, and something that belongs to it could not be removed. Destroy, gc and the next start
+    /// try again.
+    #[error("the shard {key} can't be cleaned up; destroy it again when the cause is mended")]
+    CleanupIncomplete {
+        /// Which shard.
+        key: ShardKey,
+        /// What could not be removed.
+        source: ShardError,
+    },
+    /// A change could not be made durable in time. It may have happened, but not by half.
+    #[error("the change of shard {key} could not be made durable; it may have happened, but not by half")]
+    NotDurable {
+        /// Which shard.
+        key: ShardKey,
+        /// What the datastore said last.
+        source: Option<dagstore_datastore::Error>,
+    },
+    /// The shard's record can't be read. It is kept as it is.
+    #[error("the record of shard {key} is quarantined: {reason}")]
+    Quarantined {
+        /// Which shard.
+        key: ShardKey,
+        /// Why.
+        reason: String,
+    },
+    /// The shard's index was lost again and again while it was being opened.
+    #[error("the index of shard {0} is lost as often as it is built; look after the disk that it is on")]
+    IndexKeepsVanishing(ShardKey),
+    /// The mount can't be registered.
+    #[error(transparent)]
+    Mount(#[from] dagstore_mount::Error),
+    /// The mount can't be read at any place, and this version makes no local copies.
+    #[error("{url} can't be read at any place without a local copy, which this version doesn't make")]
+    NeedsCopy {
+        /// The mount's URL.
+        url: String,
+    },
+    /// The datastore failed.
+    #[error(transparent)]
+    Datastore(#[from] dagstore_datastore::Error),
+    /// The index repository failed.
+    #[error(transparent)]
+    Index(#[from] dagstore_index::Error),
+    /// The CAR can't be read as it should.
+    #[error(transparent)]
+    Car(#[from] dagstore_car::Error),
+    /// No block of the shard has this CID.
+    #[error("no block has the CID {cid}")]
+    BlockNotFound {
+        /// The CID.
+        cid: dagstore_car::RawCid,
+    },
+    /// The CAR no longer has at this place what was indexed there.
+    #[error("the block {cid} isn't where the index says; the CAR was changed under the store: recover the shard")]
+    Misplaced {
+        /// The CID.
+        cid: dagstore_car::RawCid,
+    },
+    /// The store was opened to be looked at only.
+    #[error("the store is open paused: it only answers questions")]
+    Paused,
+    /// The store is closed, or was dropped.
+    #[error("the store is closed")]
+    Closed,
+    /// The store was written by a newer program.
+    #[error("the store has format {found}, and this program knows up to {known}; use a newer program")]
+    NewerFormat {
+        /// The store's format.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
+    /// The row that says whose store this is, is damaged.
+    #[error("the row {row:?} of the store's own description is damaged; restore it from a backup")]
+    DamagedIdentity {
+        /// Which row.
+        row: &'static str,
+    },
+    /// Some records can't be read, and the store was opened strictly.
+    #[error("{count} records can't be read (the first: {first}); open without strict to set them aside")]
+    Unreadable {
+        /// How many.
+        count: usize,
+        /// What is wrong with one of them.
+        first: String,
+    },
+    /// Closing took longer than allowed. The next opening mends what was left.
+    #[error("tasks were still running when the time for closing was over; the next start takes up what they left")]
+    CloseTimedOut,
+}
+
+/// What a shard keeps of a mount's error.
+pub(crate) fn mount_error(error: &dagstore_mount::Error) -> ShardError {
+    use dagstore_mount::Error as Mount;
+    let kind = match error {
+        Mount::NotFound { .. } => ErrorKind::SourceMissing,
+        Mount::Unavailable { .. } => ErrorKind::SourceUnavailable,
+        _ => ErrorKind::SourceRejected,
+    };
+    shard_error(kind, error)
+}
+
+/// What a shard keeps of a CAR's error.
+pub(crate) fn car_error(error: &dagstore_car::Error) -> ShardError {
+    use dagstore_car::Error as Car;
+    let kind = match error {
+        Car::Io { .. } => ErrorKind::SourceUnavailable,
+        Car::UnexpectedEof { .. } => ErrorKind::TruncatedCar,
+        Car::Limit { .. } => ErrorKind::LimitExceeded,
+        Car::Integrity { .. } => ErrorKind::Integrity,
+        _ => ErrorKind::MalformedCar,
+    };
+    shard_error(kind, error)
+}
+
+/// What a shard keeps of the index repository's error.
+pub(crate) fn index_error(error: &dagstore_index::Error) -> ShardError {
+    shard_error(ErrorKind::Storage, error)
+}
+
+/// The error with its causes, in one line.
+pub(crate) fn shard_error(kind: ErrorKind, error: &dyn std::error::Error) -> ShardError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    ShardError::new(kind, &text)
+}

@@ -1,0 +1,101 @@
+//! Reclaiming what belongs to nobody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dagstore_fsm::{Answer, Event};
+use dagstore_types::{Attempt, Registration, ShardState};
+
+use crate::cell::Reply;
+use crate::core::Core;
+use crate::{Error, Result};
+
+/// What a collection reclaimed, and what it had to leave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GcReport {
+    /// Index files that no record named.
+    pub indices_removed: usize,
+    /// Temporary files of builds that never ended.
+    pub temporaries_removed: usize,
+    /// Shards whose destruction was finished.
+    pub destroyed: usize,
+    /// What was left, and why.
+    pub kept: Vec<Kept>,
+}
+
+/// Something that a collection had to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// A file's name or a shard's key.
+    pub what: String,
+    /// Why it was left.
+    pub why: String,
+}
+
+/// Removes what belongs to no shard, and finishes destructions that could not be finished before.
+pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
+    let mut report = sweep(core).await?;
+    for cell in core.catalogue.cells() {
+        let destroying =
+            cell.with(|state| state.shard.record().is_some_and(|record| record.state == ShardState::Destroying));
+        if !destroying {
+            continue;
+        }
+        let now = core.now();
+        match core.ask(&cell, |waiter| Event::Destroy { waiter, now }).await? {
+            None | Some(Reply::Answer(Answer::Destroyed)) => report.destroyed += 1,
+            Some(Reply::Answer(Answer::Refused(refusal))) => {
+                report.kept.push(kept(cell.key(), &core.refused(cell.key(), refusal)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(report)
+}
+
+/// Removes the store's own files that no record names: of earlier attempts, of shards that are gone, of builds that
+/// never ended. A file is named by its registration and attempt, and neither comes again, so nothing that is still to
+/// be named can be hit.
+pub(crate) async fn sweep(core: &Arc<Core>) -> Result<GcReport> {
+    let core = core.clone();
+    let sweep = tokio::task::spawn_blocking(move || sweep_blocking(&core));
+    sweep.await.unwrap_or(Err(Error::Closed))
+}
+
+fn sweep_blocking(core: &Core) -> Result<GcReport> {
+    let mut report = GcReport::default();
+    // Listed before the catalogue is read: a file made in between isn't in the list.
+    let names = core.index_repo.list()?;
+    report.temporaries_removed = core.index_repo.remove_temporaries()?;
+    if names.is_empty() {
+        return Ok(report);
+    }
+    let current = current_attempts(core);
+    for name in names {
+        match current.get(&name.registration) {
+            Some(attempt) if *attempt <= name.attempt => {}
+            _ if core.quarantine.may_own(&name) => {
+                report.kept.push(kept(&name, &"it may belong to a record in quarantine"));
+            }
+            _ => match core.index_repo.remove(name) {
+                Ok(_) => report.indices_removed += 1,
+                Err(error) => report.kept.push(kept(&name, &error)),
+            },
+        }
+    }
+    Ok(report)
+}
+
+/// The attempt that each registration's record names.
+fn current_attempts(core: &Core) -> HashMap<Registration, Attempt> {
+    let named = |cell: Arc<crate::cell::Cell>| {
+        cell.with(|state| state.shard.record().map(|record| (record.registration, record.attempt)))
+    };
+    core.catalogue.cells().filter_map(named).collect()
+}
+
+fn kept(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Kept {
+    Kept { what: what.to_string(), why: why.to_string() }
+}

@@ -1,0 +1,48 @@
+//! The engine: it runs the shard state machine over the seams, on tokio.
+//!
+//! * [`Engine`] is the handle; [`Parts`] are the seams that it is opened with, [`Options`] its bounds and policies.
+//! * Every shard is a *cell*: a lock around its machine, its inbox and its waiters (`cell.rs`). A transition runs under
+//!   that lock and never does I/O.
+//! * The *committer* (`committer.rs`) gathers the steps of all cells and writes them as one batch with one sync; the
+//!   next batch gathers meanwhile. Only then the step becomes the record, and only then anybody hears of it.
+//! * What a transition asks for is carried out in `perform.rs`; the work itself is in `initialise.rs` and `cleanup.rs`.
+//! * `restore.rs` reads the catalogue at opening and runs the restart table.
+//!
+//! It never prints, and knows no backend, no scheme and no file format.
+#![forbid(unsafe_code)]
+
+mod accessor;
+mod acquire;
+mod catalogue;
+mod cell;
+mod cleanup;
+mod committer;
+mod core;
+mod engine;
+mod error;
+mod gc;
+mod identity;
+mod info;
+mod initialise;
+mod options;
+mod perform;
+mod quarantine;
+mod registrations;
+mod restore;
+mod rows;
+mod write;
+
+pub use accessor::{BlockEntry, ShardAccessor, ShardBlockstore};
+pub use engine::{Engine, Register};
+pub use error::Error;
+pub use gc::{GcReport, Kept};
+pub use identity::{FORMAT_VERSION, Identity};
+pub use info::{Progress, ShardInfo};
+pub use options::{Mode, Options, Parts};
+pub use quarantine::Quarantined;
+pub use restore::ResumeReport;
+
+pub use dagstore_fsm::RecoveryPolicy;
+
+/// The crate's result.
+pub type Result<T, E = Error> = ::core::result::Result<T, E>;

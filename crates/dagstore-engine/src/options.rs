@@ -1,0 +1,89 @@
+//! What an engine is opened with.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dagstore_car::ReadOptions;
+use dagstore_codec::Codecs;
+use dagstore_datastore::Datastore;
+use dagstore_fs::Clock;
+use dagstore_fsm::RecoveryPolicy;
+use dagstore_index::IndexRepo;
+use dagstore_mount::Registry;
+
+/// The seams of a store.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where records are kept.
+    pub datastore: Arc<dyn Datastore>,
+    /// How records are written, and which can be read.
+    pub codecs: Codecs,
+    /// How mounts are revived from their URLs.
+    pub registry: Registry,
+    /// Where full indices are kept.
+    pub index_repo: Arc<dyn IndexRepo>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Something to keep until the store is closed or every task has ended, a directory lock for instance.
+    pub hold: Option<Box<dyn Hold>>,
+}
+
+/// What can be held: anything.
+pub trait Hold: Any + Send + Sync + std::fmt::Debug {}
+
+impl<T: Any + Send + Sync + std::fmt::Debug> Hold for T {}
+
+/// Bounds and policies of an engine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether the engine may work and write.
+    pub mode: Mode,
+    /// Whether to refuse opening when a record can't be read, instead of setting it aside.
+    pub strict: bool,
+    /// What to do about shards that were Errored when the store stopped.
+    pub recovery: RecoveryPolicy,
+    /// After how many starts that the process didn't survive a shard is given up.
+    pub max_starts: u32,
+    /// How many shards are initialised at once. The others wait in line.
+    pub max_initialising: usize,
+    /// Whether every block is hashed while it is indexed.
+    pub verify_on_index: bool,
+    /// Whether every block is hashed when it is read.
+    pub verify_on_read: bool,
+    /// Limits of CARs, and whether a section of length zero ends one.
+    pub car: ReadOptions,
+    /// How long a write is tried before those who wait for it are told that it isn't durable.
+    pub persist_deadline: Duration,
+    /// How long closing waits for running tasks.
+    pub close_deadline: Duration,
+}
+
+/// Whether an engine may work and write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// It resumes what was interrupted, and serves everything.
+    #[default]
+    Active,
+    /// It reads the catalogue and answers questions about it. It resumes nothing, collects nothing, writes nothing.
+    Paused,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Active,
+            strict: false,
+            recovery: RecoveryPolicy::DoNotRecover,
+            max_starts: 3,
+            max_initialising: 4,
+            verify_on_index: true,
+            verify_on_read: true,
+            car: ReadOptions { zero_length_is_end: true, ..ReadOptions::default() },
+            persist_deadline: Duration::from_secs(10),
+            close_deadline: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Carrying out what a transition asks of the engine.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use dagstore_fs::OwnName;
+use dagstore_fsm::{Effect, Effects, Event};
+use dagstore_types::{Attempt, Registration};
+
+use crate::cell::{Asked, Cell, Reply};
+use crate::core::Core;
+use crate::{Error, Result, cleanup, initialise};
+
+impl Core {
+    /// Carries out the effects, in order. Never waits: work is started as tasks.
+    pub(crate) fn perform(self: &Arc<Self>, cell: &Arc<Cell>, effects: Effects) {
+        for effect in effects {
+            match effect {
+                Effect::Enqueue { registration } => initialise::start(self, cell, registration),
+                Effect::CleanUp { registration } => {
+                    self.spawn(cleanup::run(self.clone(), cell.clone(), registration));
+                }
+                Effect::Discard { registration, attempt } => self.discard(cell, registration, attempt),
+                Effect::Forget => self.catalogue.remove(cell),
+                Effect::Trace(operation) => {
+                    tracing::debug!(shard = %cell.key(), operation = operation.name());
+                }
+                Effect::Failure(error) => {
+                    tracing::warn!(shard = %cell.key(), kind = error.kind().name(), %error, "the shard failed");
+                }
+                Effect::Stale => tracing::debug!(shard = %cell.key(), "a stale completion was dropped"),
+                // The cell itself has done these.
+                Effect::Persist
+                | Effect::Rewrite { .. }
+                | Effect::WriteBehind
+                | Effect::Reply { .. }
+                | Effect::Open { .. }
+                | Effect::Defer(_) => {}
+            }
+        }
+    }
+
+    /// Lets an event happen and does what follows.
+    pub(crate) fn tell(self: &Arc<Self>, cell: &Arc<Cell>, event: Event) {
+        let effects = cell.tell(event);
+        self.perform(cell, effects);
+    }
+
+    /// Lets an event happen and waits for its answer; `None` where the cell is out of the catalogue by now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        event: impl FnOnce(dagstore_fsm::WaiterId) -> Event,
+    ) -> Result<Option<Reply>> {
+        let Asked::Waiting(waiting, effects) = cell.ask(event) else { return Ok(None) };
+        self.perform(cell, effects);
+        // Closing drops all waiters once; whoever comes after that must not wait.
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        waiting.answer().await.map(Some)
+    }
+
+    /// Starts a task that closing waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let running = self.tasks.subscribe();
+        self.runtime.spawn(async move {
+            work.await;
+            drop(running);
+        });
+    }
+
+    fn discard(self: &Arc<Self>, cell: &Arc<Cell>, registration: Registration, attempt: Attempt) {
+        let name = OwnName::new(cell.key(), registration, attempt);
+        let repo = self.index_repo.clone();
+        self.spawn(async move {
+            let removed = tokio::task::spawn_blocking(move || repo.remove(name)).await;
+            // What stays behind is named by no record, so the next sweep removes it.
+            if !matches!(removed, Ok(Ok(_))) {
+                tracing::warn!(%name, ?removed, "an index that was given up can't be removed yet");
+            }
+        });
+    }
+}

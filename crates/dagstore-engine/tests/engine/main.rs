@@ -1,0 +1,9 @@
+//! Tests of the engine: shards through their lives, on one thread and on several, with crashes and with failing parts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
+
+mod concurrency;
+mod crash;
+mod faults;
+mod life;
+mod support;

@@ -1,0 +1,104 @@
+//! What the tests share: a store whose disk is in memory and whose source is behind a gate.
+
+use std::sync::Arc;
+
+use dagstore_codec::{Codec, Codecs};
+use dagstore_engine::{Engine, Error, Mode, Options, Parts};
+use dagstore_fs::SystemClock;
+use dagstore_index::{IndexRepo, MemoryIndexRepo};
+use dagstore_mount::{BytesMount, Registry};
+use dagstore_testkit::cars::{self, TestCar};
+use dagstore_testkit::{FaultyDatastore, Gate, GatedMount};
+
+pub(crate) const URL: &str = "gated:shard";
+
+/// What outlives a process: the disk and the source.
+pub(crate) struct World {
+    pub(crate) datastore: FaultyDatastore,
+    pub(crate) index_repo: Arc<MemoryIndexRepo>,
+    pub(crate) template: GatedMount,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) car: TestCar,
+    pub(crate) codec: Option<Arc<dyn Codec>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let car = cars::numbered(20, 100);
+        let (template, gate) = GatedMount::template(car.bytes.clone());
+        let index_repo = Arc::new(MemoryIndexRepo::new());
+        Self { datastore: FaultyDatastore::in_memory(), index_repo, template, gate, car, codec: None }
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        let mut registry = Registry::new();
+        registry.register("gated", self.template.clone()).unwrap();
+        registry.register("bytes", BytesMount::template()).unwrap();
+        registry
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        let codecs = self.codec.clone().map_or_else(Codecs::default, Codecs::new);
+        Parts {
+            datastore: Arc::new(self.datastore.clone()),
+            codecs,
+            registry: self.registry(),
+            index_repo: self.index_repo.clone(),
+            clock: Arc::new(SystemClock),
+            hold: None,
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Engine {
+        self.open_with(|_| {}).await.unwrap()
+    }
+
+    pub(crate) async fn open_with(&self, change: impl FnOnce(&mut Options)) -> Result<Engine, Error> {
+        let mut options = Options::default();
+        change(&mut options);
+        Engine::open(self.parts(), options).await
+    }
+
+    pub(crate) async fn open_paused(&self) -> Engine {
+        self.open_with(|options| options.mode = Mode::Paused).await.unwrap()
+    }
+
+    /// Ends the process without warning: nothing is closed. Returns when nothing of it runs any more.
+    pub(crate) async fn crash(&self, engine: Engine) {
+        drop(engine);
+        // A reader at a shut gate would outlive the "process".
+        self.gate.open();
+        until("everything of the process has ended", || self.datastore.handles() == 1).await;
+    }
+
+    pub(crate) fn indices(&self) -> usize {
+        self.index_repo.list().unwrap().len()
+    }
+}
+
+/// Waits on a blocking thread until a reader stands at the shut gate.
+pub(crate) async fn reader_at(gate: &Arc<Gate>) {
+    let gate = gate.clone();
+    tokio::task::spawn_blocking(move || gate.wait_for_reader()).await.unwrap();
+}
+
+/// Every block of the car, read through the store.
+pub(crate) async fn read_all(engine: &Engine, key: &str, car: &TestCar) {
+    let shard = engine.acquire(key).await.unwrap();
+    for (cid, data) in &car.blocks {
+        assert_eq!(shard.blockstore().get(cid).await.unwrap(), *data);
+        assert!(shard.blockstore().has(cid).await.unwrap());
+        assert_eq!(shard.blockstore().size(cid).await.unwrap(), data.len() as u64);
+    }
+}
+
+/// Waits until `done`; fails the test after a while, because a test that hangs tells less.
+pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let patience = std::time::Duration::from_secs(20);
+    let polling = async {
+        while !done() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    assert!(tokio::time::timeout(patience, polling).await.is_ok(), "it never happened: {what}");
+}

@@ -1,0 +1,30 @@
+//! The file system and clock seams: small traits, so that tests can fail every call of them, and the real ones.
+//!
+//! * [`ReadAt`]: positioned reads, the one way in which CARs and indices are read.
+//! * [`RegularFile`]: a regular file, checked to be one, open for positioned reads.
+//! * [`FileSystem`] and its real implementation [`RealFileSystem`]: what the store does to its own files.
+//! * [`publish`]: temporary file, sync, rename, directory sync; the one way in which a file comes into being.
+//! * [`DirectoryLock`]: one process per directory.
+//! * [`OwnName`]: names of the store's own files, made from a hash of the key and never from the key.
+//! * [`Clock`] and [`SystemClock`].
+//!
+//! Everything here blocks. The crate knows nothing of shards, CARs or indices beyond their file names.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod file;
+mod lock;
+mod names;
+mod publish;
+mod read;
+mod real;
+mod system;
+
+pub use clock::{Clock, SystemClock};
+pub use file::RegularFile;
+pub use lock::{DirectoryLock, LockError};
+pub use names::OwnName;
+pub use publish::{PublishError, publish};
+pub use read::{ReadAt, ReadAtExt};
+pub use real::RealFileSystem;
+pub use system::{DirectoryEntry, FileSystem, WriteFile};

@@ -1,0 +1,97 @@
+//! The restart table: what a persisted record means after the process was gone.
+//!
+//! | persisted | facts | outcome |
+//! | --- | --- | --- |
+//! | New, lazy | - | rests |
+//! | New, not lazy | - | initialise |
+//! | Initializing, Recovering | index complete for this attempt | make available |
+//! | Initializing, Recovering | no index | initialise |
+//! | Initializing, Recovering | no index, started as often as allowed | give up |
+//! | Available, Serving | not looked at | rests, Available |
+//! | Errored, given up | - | rests, whatever the policy: a CAR that ends the process can't do so for ever |
+//! | Errored | policy | rests, recovers now, or recovers when acquired |
+//! | Destroying | - | finish destroying |
+
+use alloc::format;
+
+use dagstore_types::{ErrorKind, ShardError, ShardRecord, ShardState};
+
+/// What to do about shards that were Errored when the store stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RecoveryPolicy {
+    /// Nothing: somebody has to call recover.
+    #[default]
+    DoNotRecover,
+    /// Recover a shard when it is next acquired.
+    RecoverOnAcquire,
+    /// Recover all of them, now.
+    RecoverNow,
+}
+
+/// What the restart table asks of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether the index repository has the index of the record's registration and attempt.
+    pub index_complete: bool,
+}
+
+/// What the restart table is told by the store's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartOptions {
+    /// What to do about Errored shards.
+    pub policy: RecoveryPolicy,
+    /// After how many starts that the process did not survive a shard is given up.
+    pub max_starts: u32,
+}
+
+/// What a restart does with a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restart {
+    /// Nothing.
+    Rest,
+    /// Nothing, until somebody acquires it.
+    RecoverOnAcquire,
+    /// Recover it.
+    Recover,
+    /// Do the work that was not done.
+    Initialize,
+    /// The work was done and only the record doesn't say so yet.
+    MakeAvailable,
+    /// It goes to Errored with this error.
+    GiveUp(ShardError),
+    /// Clean up what is left and delete the record.
+    FinishDestroy,
+}
+
+/// Says what a restart does with the shard of `record`.
+///
+/// Total. Restarting twice does the same as restarting once: the outcome depends on the record and the facts alone, and
+/// nothing is changed before the work that it asks for begins.
+pub fn restart(record: &ShardRecord, facts: Facts, options: RestartOptions) -> Restart {
+    match record.state {
+        ShardState::New if record.lazy => Restart::Rest,
+        ShardState::New => Restart::Initialize,
+        ShardState::Initializing | ShardState::Recovering if facts.index_complete => Restart::MakeAvailable,
+        ShardState::Initializing | ShardState::Recovering if record.starts >= options.max_starts => {
+            let text = format!(
+                "the process did not survive {} starts of initialising this shard; its CAR may be what ends it",
+                record.starts
+            );
+            Restart::GiveUp(ShardError::new(ErrorKind::TooManyStarts, &text))
+        }
+        ShardState::Initializing | ShardState::Recovering => Restart::Initialize,
+        ShardState::Available | ShardState::Serving => Restart::Rest,
+        ShardState::Errored if given_up(record) => Restart::Rest,
+        ShardState::Errored => match options.policy {
+            RecoveryPolicy::DoNotRecover => Restart::Rest,
+            RecoveryPolicy::RecoverOnAcquire => Restart::RecoverOnAcquire,
+            RecoveryPolicy::RecoverNow => Restart::Recover,
+        },
+        ShardState::Destroying => Restart::FinishDestroy,
+    }
+}
+
+fn given_up(record: &ShardRecord) -> bool {
+    record.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::TooManyStarts)
+}

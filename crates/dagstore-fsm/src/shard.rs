@@ -1,0 +1,154 @@
+//! A shard as the machine sees it.
+
+use alloc::vec::Vec;
+
+use dagstore_types::{Attempt, Registration, ShardRecord, ShardState, UnixMillis};
+
+use crate::Restart;
+
+/// Somebody who waits for an answer; a number that the caller gives out, unique within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WaiterId(pub u64);
+
+/// One shard: its durable record, the step under way, and what lives in memory only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shard {
+    /// Persisted: the durable record, `None` before it is registered and after it is destroyed. Between Available and
+    /// Serving it runs ahead of the disk (see [`Effect::WriteBehind`](crate::Effect::WriteBehind)).
+    pub(crate) record: Option<ShardRecord>,
+    /// Memory: the change that is being made durable.
+    pub(crate) step: Option<Step>,
+    /// Memory: open accessors, and those being opened.
+    pub(crate) references: u32,
+    /// Memory: waiters for an accessor, until the work has ended.
+    pub(crate) parked: Vec<WaiterId>,
+    /// Memory: waiters for the end of the work or of the destruction.
+    pub(crate) joined: Vec<WaiterId>,
+    /// Memory: recover at the next acquire (restart policy).
+    pub(crate) recover_on_acquire: bool,
+    /// Memory: a clean-up is under way.
+    pub(crate) cleaning: bool,
+}
+
+/// A change that is being made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What to write.
+    pub write: Write,
+    /// What it is for.
+    pub cause: Cause,
+}
+
+/// What a step writes: the whole row, so writing it twice does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// The record.
+    Put(ShardRecord),
+    /// No record.
+    Delete(Registration),
+}
+
+/// What a step is for, and who is told when it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A registration.
+    Register {
+        /// Who registers.
+        waiter: WaiterId,
+        /// Whether it waits for the end of the work.
+        wait: bool,
+    },
+    /// The first acquire of a lazy shard. The acquirer is parked.
+    Queue,
+    /// A failed shard, or one whose index was lost, begins again. Whoever waits is parked or joined.
+    Recover {
+        /// The attempt whose files are given up with it.
+        given_up: Attempt,
+    },
+    /// Work begins.
+    Initialize {
+        /// The task that waits to begin.
+        waiter: WaiterId,
+    },
+    /// Work is done.
+    MakeAvailable,
+    /// Work failed, or an accessor found the source unusable.
+    Fail,
+    /// A destruction begins.
+    Destroy {
+        /// Who wants it.
+        waiter: WaiterId,
+    },
+    /// A destruction has ended.
+    Forget,
+}
+
+impl Cause {
+    /// Whether the step tells of something that has happened and can't be taken back. Such a step is written until it
+    /// succeeds; one that somebody merely asked for is given up after a while.
+    pub fn is_fact(self) -> bool {
+        match self {
+            Self::MakeAvailable | Self::Fail | Self::Forget => true,
+            Self::Register { .. }
+            | Self::Queue
+            | Self::Recover { .. }
+            | Self::Initialize { .. }
+            | Self::Destroy { .. } => false,
+        }
+    }
+}
+
+impl Shard {
+    /// A shard that isn't registered.
+    pub fn absent() -> Self {
+        Self::default()
+    }
+
+    /// A shard as its record and the restart table's outcome leave it.
+    pub fn restored(mut record: ShardRecord, outcome: &Restart) -> Self {
+        if record.state == ShardState::Serving {
+            record.state = ShardState::Available;
+        }
+        Self {
+            record: Some(record),
+            recover_on_acquire: matches!(outcome, Restart::RecoverOnAcquire),
+            cleaning: matches!(outcome, Restart::FinishDestroy),
+            ..Self::default()
+        }
+    }
+
+    /// The durable record.
+    pub fn record(&self) -> Option<&ShardRecord> {
+        self.record.as_ref()
+    }
+
+    /// The change that is being made durable.
+    pub fn step(&self) -> Option<&Step> {
+        self.step.as_ref()
+    }
+
+    /// The number of open accessors, and of those being opened.
+    pub fn references(&self) -> u32 {
+        self.references
+    }
+
+    /// Whether a clean-up is under way.
+    pub fn is_cleaning(&self) -> bool {
+        self.cleaning
+    }
+
+    /// The number of waiters for an accessor.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Begins a step that leaves `change`'s doing as the record.
+    pub(crate) fn put(&mut self, cause: Cause, now: UnixMillis, change: impl FnOnce(&mut ShardRecord)) {
+        if let Some(record) = &self.record {
+            let mut next = record.clone();
+            change(&mut next);
+            next.changed = now;
+            self.step = Some(Step { write: Write::Put(next), cause });
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Full indices: for each shard one file that tells where the block of a multihash stands in the shard's CAR.
+//!
+//! * [`IndexRepo`] keeps the indices of a store, [`IndexBuilder`] makes one, [`FullIndex`] answers from one.
+//! * [`FsIndexRepo`] keeps them as files. `docs/format/index.md` describes these byte by byte.
+//! * [`MemoryIndexRepo`] keeps them in memory, for tests and throw-away stores.
+//! * [`FingerprintKey`] is a store's key: index files hold keyed fingerprints in place of multihashes.
+//! * [`conformance`] is the suite that every repository passes; its test is one call.
+//!
+//! An index that can be opened is complete, because it is published as a whole, and every byte of it is under a
+//! checksum, which is looked at before the byte is used. Everything here blocks. The crate doesn't know shards,
+//! mounts or the CAR format; it is told multihashes, offsets and sizes.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod claims;
+pub mod conformance;
+mod entry;
+mod error;
+mod files;
+mod fingerprint;
+mod format;
+mod memory;
+mod merge;
+mod reader;
+mod repo;
+mod run;
+mod sorter;
+mod writer;
+
+pub use error::{Damage, Error};
+pub use files::FsIndexRepo;
+pub use fingerprint::FingerprintKey;
+pub use memory::MemoryIndexRepo;
+pub use repo::{FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location};
+pub use repo::{MAX_OFFSET, MAX_SIZE, MAX_VALIDATOR_BYTES};
+
+/// The crate's result.
+pub type Result<T, E = Error> = core::result::Result<T, E>;

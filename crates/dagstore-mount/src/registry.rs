@@ -1,0 +1,117 @@
+//! Templates by scheme.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::url::is_scheme;
+use crate::{BytesMount, Error, FileMount, Mount, MountUrl, Result};
+
+/// The templates of a store, one per URL scheme. The same Rust type may stand under several schemes.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    templates: BTreeMap<String, Arc<dyn Mount>>,
+}
+
+impl Registry {
+    /// A registry without templates.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A registry with the mounts that need no configuration: `file` and `bytes`.
+    pub fn with_defaults() -> Self {
+        let mut registry = Self::new();
+        registry.templates.insert("file".into(), Arc::new(FileMount::template()));
+        registry.templates.insert("bytes".into(), Arc::new(BytesMount::template()));
+        registry
+    }
+
+    /// Registers `template` for the URLs of `scheme`.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateScheme`]; [`Error::BadUrl`] when `scheme` can't be one.
+    pub fn register(&mut self, scheme: &str, template: impl Mount) -> Result<()> {
+        if self.templates.contains_key(scheme) {
+            return Err(Error::DuplicateScheme { scheme: scheme.to_owned() });
+        }
+        self.replace(scheme, template)
+    }
+
+    /// Registers `template` for the URLs of `scheme`, in place of what was registered.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`] when `scheme` can't be one.
+    pub fn replace(&mut self, scheme: &str, template: impl Mount) -> Result<()> {
+        if !is_scheme(scheme) {
+            return Err(Error::BadUrl { url: scheme.to_owned(), why: "it can't be a scheme".to_owned() });
+        }
+        self.templates.insert(scheme.to_owned(), Arc::new(template));
+        Ok(())
+    }
+
+    /// The schemes, in alphabetical order.
+    pub fn schemes(&self) -> impl Iterator<Item = &str> {
+        self.templates.keys().map(String::as_str)
+    }
+
+    /// Makes the mount of a URL.
+    ///
+    /// # Errors
+    /// [`Error::UnknownScheme`]; [`Error::BadUrl`] when the scheme's template doesn't understand the location.
+    pub fn instantiate(&self, url: &MountUrl) -> Result<Arc<dyn Mount>> {
+        let unknown = || Error::UnknownScheme {
+            scheme: url.scheme().to_owned(),
+            known: self.schemes().collect::<Vec<_>>().join(", "),
+        };
+        self.templates.get(url.scheme()).ok_or_else(unknown)?.instantiate(url.location())
+    }
+
+    /// The URL of a mount that was made by hand. Its type must be registered under exactly one scheme, or nobody could
+    /// tell which template revives it.
+    ///
+    /// # Errors
+    /// [`Error::UnregisteredType`], [`Error::AmbiguousScheme`], [`Error::BadUrl`].
+    pub fn represent(&self, mount: &dyn Mount) -> Result<MountUrl> {
+        let wanted = type_of(mount);
+        let same = |(_, template): &(&String, &Arc<dyn Mount>)| type_of(&***template) == wanted;
+        let schemes: Vec<&str> = self.templates.iter().filter(same).map(|(scheme, _)| scheme.as_str()).collect();
+        match schemes[..] {
+            [] => Err(Error::UnregisteredType),
+            [scheme] => MountUrl::new(scheme, &mount.location()),
+            _ => Err(Error::AmbiguousScheme { schemes: schemes.join(", ") }),
+        }
+    }
+}
+
+fn type_of(mount: &dyn Mount) -> TypeId {
+    (mount as &dyn Any).type_id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_are_registered_once_and_unknown_ones_named() {
+        let mut registry = Registry::with_defaults();
+        let error = registry.register("file", BytesMount::template()).unwrap_err();
+        assert!(matches!(error, Error::DuplicateScheme { .. }), "{error}");
+        let error = registry.instantiate(&MountUrl::parse("quux:x").unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "the scheme \"quux\" is unknown; known are: bytes, file");
+        assert!(matches!(registry.register("a b", BytesMount::template()), Err(Error::BadUrl { .. })));
+    }
+
+    #[test]
+    fn a_bare_mount_needs_exactly_one_scheme() {
+        let mount = BytesMount::new(&b"data"[..]).unwrap();
+        let mut registry = Registry::new();
+        assert!(matches!(registry.represent(&mount), Err(Error::UnregisteredType)));
+        registry.register("one", BytesMount::template()).unwrap();
+        let url = registry.represent(&mount).unwrap();
+        assert_eq!(url.scheme(), "one");
+        assert_eq!(registry.instantiate(&url).unwrap().location(), mount.location());
+        registry.register("two", BytesMount::template()).unwrap();
+        assert!(matches!(registry.represent(&mount), Err(Error::AmbiguousScheme { .. })));
+    }
+}

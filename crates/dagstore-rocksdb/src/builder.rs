@@ -1,0 +1,223 @@
+//! Options, and how a database directory is opened and made.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dagstore_datastore::embedded::Opening;
+use dagstore_datastore::{Error, ErrorClass, Result};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME, LogLevel,
+    Options,
+};
+
+use crate::RocksdbDatastore;
+use crate::error::{BACKEND, DAMAGED, failed, out_of_reach};
+
+const MIB: usize = 1024 * 1024;
+
+/// How to open a [`RocksdbDatastore`].
+///
+/// Memory is bounded by the block cache, which holds indices and filters too, and about twice the write buffer: one that
+/// fills while another is flushed.
+#[derive(Debug, Clone)]
+pub struct RocksdbBuilder {
+    block_cache_bytes: usize,
+    write_buffer_bytes: usize,
+    max_open_files: u16,
+    create_if_missing: bool,
+}
+
+impl Default for RocksdbBuilder {
+    fn default() -> Self {
+        Self { block_cache_bytes: 64 * MIB, write_buffer_bytes: 64 * MIB, max_open_files: 512, create_if_missing: true }
+    }
+}
+
+impl RocksdbBuilder {
+    /// Bounds the cache of blocks that were read, 64 MiB unless told.
+    #[must_use]
+    pub fn block_cache_bytes(mut self, block_cache_bytes: usize) -> Self {
+        self.block_cache_bytes = block_cache_bytes;
+        self
+    }
+
+    /// How much is written, in all namespaces together, before it goes from memory to a file of its own; 64 MiB unless
+    /// told. The log that is replayed after a crash is at most about four times as large.
+    #[must_use]
+    pub fn write_buffer_bytes(mut self, write_buffer_bytes: usize) -> Self {
+        self.write_buffer_bytes = write_buffer_bytes;
+        self
+    }
+
+    /// Bounds the files that RocksDB keeps open, 512 unless told.
+    #[must_use]
+    pub fn max_open_files(mut self, max_open_files: u16) -> Self {
+        self.max_open_files = max_open_files;
+        self
+    }
+
+    /// Whether a database is made where there is none, which it is unless told. The directory above must exist.
+    #[must_use]
+    pub fn create_if_missing(mut self, create_if_missing: bool) -> Self {
+        self.create_if_missing = create_if_missing;
+        self
+    }
+
+    /// Opens the database in the directory `path`.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process or handle has it open. Of class [`Corrupt`](ErrorClass::Corrupt) when it is
+    /// damaged, and [`Permanent`](ErrorClass::Permanent) when it can't be reached or made.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<RocksdbDatastore> {
+        // Reopening must find the same directory, wherever the process has gone by then.
+        let path = std::path::absolute(path.as_ref()).map_err(|error| out_of_reach("open", error))?;
+        let place = path.display().to_string();
+        let options = self.options();
+        RocksdbDatastore::open_with(place, options.clone(), move |opening| {
+            open_database(&path, &options, self.create_if_missing && opening == Opening::First)
+        })
+        .await
+    }
+
+    /// The options of the database, and of each column family.
+    pub(crate) fn options(&self) -> Options {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&Cache::new_lru_cache(self.block_cache_bytes));
+        // Without this, indices and filters of all files are in memory, and nothing bounds them.
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        blocks.set_bloom_filter(10.0, false);
+
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&blocks);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_write_buffer_size(self.write_buffer_bytes);
+        options.set_db_write_buffer_size(self.write_buffer_bytes);
+        // A namespace that is hardly written to would otherwise keep old logs alive for ever.
+        options.set_max_total_wal_size(u64::try_from(self.write_buffer_bytes).unwrap_or(u64::MAX).saturating_mul(4));
+        options.set_max_open_files(i32::from(self.max_open_files));
+        options.set_log_level(LogLevel::Warn);
+        options.set_keep_log_file_num(4);
+        options.set_max_log_file_size(4 * MIB);
+        options
+    }
+}
+
+pub(crate) fn open_database(path: &Path, options: &Options, may_create: bool) -> Result<DB> {
+    let mut options = options.clone();
+    let families = match look_at(path)? {
+        Found::Database => list_families(path, &options)?,
+        Found::Nothing if may_create => {
+            make_directory(path).map_err(|error| out_of_reach("open", error))?;
+            options.create_if_missing(true);
+            vec![DEFAULT_COLUMN_FAMILY_NAME.to_owned()]
+        }
+        Found::Nothing => {
+            let absent = io::Error::new(io::ErrorKind::NotFound, "there is no database");
+            return Err(out_of_reach("open", absent));
+        }
+    };
+    let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+    DB::open_cf_descriptors(&options, path, families).map_err(|error| refused(path, error))
+}
+
+/// The names of the column families that there are, which must all be opened.
+fn list_families(path: &Path, options: &Options) -> Result<Vec<String>> {
+    DB::list_cf(options, path).map_err(|error| match DB::open(options, path) {
+        // Listing takes no lock: while another process writes, it can meet files that are just being replaced.
+        Err(locked) if matches!(refused(path, locked.clone()), Error::InUse { .. }) => refused(path, locked),
+        _ => refused(path, error),
+    })
+}
+
+fn refused(path: &Path, error: rocksdb::Error) -> Error {
+    let message = error.as_ref();
+    let is_locked_here = message.contains("lock hold by current process");
+    let is_locked_elsewhere =
+        message.contains("While lock file") && message.contains("Resource temporarily unavailable");
+    if is_locked_here || is_locked_elsewhere {
+        return Error::InUse { backend: BACKEND, place: path.display().to_string() };
+    }
+    failed("open", error)
+}
+
+enum Found {
+    Database,
+    /// No directory, an empty one, or what is left where making a database was cut short.
+    Nothing,
+}
+
+/// Looks what a directory holds. RocksDB itself would make a new database over whatever is there, and remove the rows of
+/// one that has lost nothing but its file `CURRENT`.
+fn look_at(path: &Path) -> Result<Found> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        entries => entries.map_err(|error| out_of_reach("open", error))?,
+    };
+    let (mut holds_rows, mut stranger) = (false, None);
+    for entry in entries {
+        let entry = entry.map_err(|error| out_of_reach("open", error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "CURRENT" {
+            return Ok(Found::Database);
+        }
+        match kind_of(&name) {
+            FileKind::Rows => holds_rows = true,
+            FileKind::Other => {}
+            FileKind::Stranger => stranger = Some(name),
+        }
+    }
+    if holds_rows {
+        let lost = "the file CURRENT is missing, and files with rows are there";
+        return Err(Error::failed(BACKEND, "open", ErrorClass::Corrupt, lost).advise(DAMAGED));
+    }
+    if let Some(name) = stranger {
+        let foreign = format!("the directory holds no database, but other things, {name:?} for one");
+        let way_out = "give the database a directory of its own";
+        return Err(Error::failed(BACKEND, "open", ErrorClass::Permanent, foreign).advise(way_out));
+    }
+    Ok(Found::Nothing)
+}
+
+enum FileKind {
+    /// One of RocksDB's that comes after `CURRENT`.
+    Rows,
+    /// One of RocksDB's that comes before it.
+    Other,
+    Stranger,
+}
+
+fn kind_of(name: &str) -> FileKind {
+    let is_numbered = |suffix: &str| {
+        name.strip_suffix(suffix).is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let is_other = ["LOCK", "LOG", "IDENTITY"].contains(&name)
+        || ["LOG.old.", "MANIFEST-", "OPTIONS-"].iter().any(|prefix| name.starts_with(prefix));
+    if is_numbered(".sst") || is_numbered(".log") {
+        FileKind::Rows
+    } else if is_other || is_numbered(".dbtmp") {
+        FileKind::Other
+    } else {
+        FileKind::Stranger
+    }
+}
+
+/// Makes the directory, for this user only and for good. One that exists is left as it is.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            made?;
+            let above = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+            File::open(above)?.sync_all()
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Datastore on RocksDB, for heavy load.
+//!
+//! One directory, a column family in it for each namespace, made when the namespace is first written to. Start at
+//! [`RocksdbDatastore`]; [`RocksdbBuilder`] has the options. Threads, reopening and closing are
+//! [`Embedded`](dagstore_datastore::embedded::Embedded)'s.
+//!
+//! # What is durable
+//! Every batch is one write to RocksDB's log. A [`Synced`](dagstore_datastore::Durability::Synced) one waits until the
+//! log is synced; a [`Buffered`](dagstore_datastore::Durability::Buffered) one is with the operating system, so it
+//! survives the end of the process, and of the machine after a later sync. After a crash the log is replayed up to its
+//! first gap: nothing later survives what is lost.
+//!
+//! RocksDB tries to go on by itself after some failures. This crate doesn't count on it: after a failed write nothing is
+//! written until the database was closed and opened again.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod error;
+mod store;
+
+pub use builder::RocksdbBuilder;
+pub use store::RocksdbDatastore;

@@ -1,0 +1,219 @@
+//! Putting a store together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dagstore_codec::{Codec, Codecs};
+use dagstore_datastore::Datastore;
+use dagstore_engine::{Engine, Identity, Mode, Options, Parts};
+use dagstore_fs::{Clock, FileSystem, RealFileSystem, SystemClock};
+use dagstore_index::{FingerprintKey, FsIndexRepo, IndexRepo, MemoryIndexRepo};
+use dagstore_mount::Registry;
+
+use crate::directory::Directory;
+use crate::{Dagstore, OpenError};
+
+/// Puts a store together: [`directory`](Self::directory) is all that an ordinary one needs. Every part can be swapped.
+#[derive(Debug)]
+pub struct Builder {
+    directory: Option<PathBuf>,
+    backend: Backend,
+    datastore: Option<Arc<dyn Datastore>>,
+    index_repo: Option<Arc<dyn IndexRepo>>,
+    codecs: Codecs,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    file_system: Arc<dyn FileSystem>,
+    options: Options,
+}
+
+/// An embedded datastore, made inside the store's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// redb, in pure Rust; needs the feature `redb`, a default one.
+    #[default]
+    Redb,
+    /// RocksDB, for heavy load; needs the feature `rocksdb`.
+    Rocksdb,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: None,
+            backend: Backend::default(),
+            datastore: None,
+            index_repo: None,
+            codecs: Codecs::default(),
+            registry: Registry::with_defaults(),
+            clock: Arc::new(SystemClock),
+            file_system: Arc::new(RealFileSystem),
+            options: Options::default(),
+        }
+    }
+
+    /// The directory of the store's own files. It is made where there is none, and one process at a time has it open.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        self.directory = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Which embedded datastore to keep in the directory.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Keeps the records in `datastore`. Nobody else may write to it. Closing the store closes it.
+    #[must_use]
+    pub fn datastore(mut self, datastore: Arc<dyn Datastore>) -> Self {
+        self.datastore = Some(datastore);
+        self
+    }
+
+    /// Keeps the indices in `index_repo`, instead of in the directory; or in memory, where there is no directory.
+    #[must_use]
+    pub fn index_repo(mut self, index_repo: Arc<dyn IndexRepo>) -> Self {
+        self.index_repo = Some(index_repo);
+        self
+    }
+
+    /// Writes records with `codec`. Records of JSON and CBOR are read in any case.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.codecs = Codecs::new(Arc::new(codec));
+        self
+    }
+
+    /// Which codecs to write and to read.
+    #[must_use]
+    pub fn codecs(mut self, codecs: Codecs) -> Self {
+        self.codecs = codecs;
+        self
+    }
+
+    /// The templates of mounts. A shard whose scheme has none is quarantined.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Where the time comes from.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How the store's own files are written.
+    #[must_use]
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = file_system;
+        self
+    }
+
+    /// Bounds and policies.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Changes some bounds and policies.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Opens the store to be looked at only: it resumes nothing, collects nothing and writes nothing.
+    #[must_use]
+    pub fn paused(self) -> Self {
+        self.configure(|options| options.mode = Mode::Paused)
+    }
+
+    /// Opens the store, or makes one. Returns when the catalogue is complete.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] at once when another process has the directory open; see [`OpenError`] for the others.
+    pub async fn open(self) -> Result<Dagstore, OpenError> {
+        let file_system = self.file_system;
+        let directory = match &self.directory {
+            Some(path) => Some(Directory::lock(&*file_system, path)?),
+            None if self.datastore.is_some() => None,
+            None => return Err(OpenError::NoPlace),
+        };
+        let datastore = match (self.datastore, &directory) {
+            (Some(datastore), _) => datastore,
+            (None, Some(directory)) => self.backend.open(&*file_system, &directory.path).await?,
+            (None, None) => return Err(OpenError::NoPlace),
+        };
+        let identity = identify(&*datastore, &*file_system, directory.as_ref(), self.options.mode).await?;
+        let key = FingerprintKey(identity.fingerprint_key);
+        let index_repo: Arc<dyn IndexRepo> = match (self.index_repo, &directory) {
+            (Some(index_repo), _) => index_repo,
+            (None, None) => Arc::new(MemoryIndexRepo::new()),
+            (None, Some(directory)) => Arc::new(FsIndexRepo::open(file_system, &directory.path.join("index"), key)?),
+        };
+        let parts = Parts {
+            datastore,
+            codecs: self.codecs,
+            registry: self.registry,
+            index_repo,
+            clock: self.clock,
+            hold: directory.map(|directory| Box::new(directory.lock) as Box<_>),
+        };
+        Ok(Dagstore { engine: Engine::open(parts, self.options).await? })
+    }
+}
+
+/// Finds out which store this is, and that the directory is its own; makes a new one where there is none.
+async fn identify(
+    datastore: &dyn Datastore,
+    file_system: &dyn FileSystem,
+    directory: Option<&Directory>,
+    mode: Mode,
+) -> Result<Identity, OpenError> {
+    let found = Identity::read(datastore).await?;
+    if let Some(directory) = directory {
+        directory.check_owner(file_system, found.as_ref())?;
+    }
+    if mode == Mode::Paused {
+        // A store that isn't there has no shards, and a random identity is as good as any to say so.
+        return Ok(found.map_or_else(Identity::random, Ok)?);
+    }
+    let identity = Identity::read_or_create(datastore).await?;
+    if let Some(directory) = directory {
+        directory.claim(file_system, &identity)?;
+    }
+    Ok(identity)
+}
+
+impl Backend {
+    /// The name of the backend, of its feature and of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+            Self::Rocksdb => "rocksdb",
+        }
+    }
+
+    async fn open(self, file_system: &dyn FileSystem, directory: &Path) -> Result<Arc<dyn Datastore>, OpenError> {
+        let path = directory.join(self.name());
+        file_system.create_directory(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        match self {
+            #[cfg(feature = "redb")]
+            Self::Redb => Ok(Arc::new(dagstore_redb::RedbDatastore::open(path.join("store.redb")).await?)),
+            #[cfg(not(feature = "redb"))]
+            Self::Redb => Err(OpenError::BackendMissing { feature: "redb" }),
+            #[cfg(feature = "rocksdb")]
+            Self::Rocksdb => Ok(Arc::new(dagstore_rocksdb::RocksdbDatastore::open(path).await?)),
+            #[cfg(not(feature = "rocksdb"))]
+            Self::Rocksdb => Err(OpenError::BackendMissing { feature: "rocksdb" }),
+        }
+    }
+}

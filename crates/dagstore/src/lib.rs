@@ -1,0 +1,92 @@
+//! A DAG store: *give me the block with this CID*, at any scale.
+//!
+//! The data lives in *shards*; a shard is one CAR file that may be anywhere, behind a *mount* that is saved as a URL. The
+//! store keeps a catalogue of shards with a persisted state each, indexes them, survives being killed at any instant, and
+//! hands out readers.
+//!
+//! ```
+//! # async fn example(directory: &std::path::Path, car: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! use dagstore::{Dagstore, car::RawCid};
+//!
+//! let store = Dagstore::builder().directory(directory).open().await?;
+//! store.register("my-shard", &format!("file://{car}")).await?;
+//!
+//! let shard = store.acquire("my-shard").await?;
+//! let root: RawCid = shard.blockstore().roots()[0].clone();
+//! let block = shard.blockstore().get(&root).await?;
+//! println!("{root} has {} bytes, and they hash to it", block.len());
+//!
+//! drop(shard); // the release
+//! store.close().await?;
+//! # Ok(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #     let directory = tempfile::tempdir()?;
+//! #     let car = directory.path().join("one.car");
+//! #     std::fs::write(&car, dagstore_testkit::cars::one_block(b"hello").bytes)?;
+//! #     example(&directory.path().join("store"), &car.display().to_string()).await
+//! # }
+//! ```
+//!
+//! The parts can be taken one by one, and swapped: see [`Builder`], and the modules for the seams.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod directory;
+mod error;
+
+use std::ops::Deref;
+
+pub use builder::{Backend, Builder};
+pub use dagstore_engine::{
+    BlockEntry, Error, GcReport, Identity, Kept, Mode, Options, Progress, Quarantined, RecoveryPolicy, Register,
+    ResumeReport, ShardAccessor, ShardBlockstore, ShardInfo,
+};
+pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
+pub use error::OpenError;
+
+/// CAR files and CIDs.
+pub use dagstore_car as car;
+/// How records are written.
+pub use dagstore_codec as codec;
+/// Where records are kept.
+pub use dagstore_datastore as datastore;
+/// Files and time.
+pub use dagstore_fs as fs;
+/// Full indices.
+pub use dagstore_index as index;
+/// Where shards are.
+pub use dagstore_mount as mount;
+/// The backend on redb.
+#[cfg(feature = "redb")]
+pub use dagstore_redb as redb;
+/// The backend on RocksDB.
+#[cfg(feature = "rocksdb")]
+pub use dagstore_rocksdb as rocksdb;
+
+/// An open store; all it can do is in the methods of [`Engine`](dagstore_engine::Engine), which it dereferences to.
+#[derive(Debug, Clone)]
+pub struct Dagstore {
+    engine: dagstore_engine::Engine,
+}
+
+impl Dagstore {
+    /// Begins to open a store.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Deref for Dagstore {
+    type Target = dagstore_engine::Engine;
+
+    fn deref(&self) -> &Self::Target {
+        &self.engine
+    }
+}
+
+/// The README's code, so that it goes on compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,118 @@
+//! Stores in a directory of their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
+#![cfg(feature = "redb")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dagstore::datastore::MemoryDatastore;
+use dagstore::{Dagstore, Error, ErrorKind, OpenError, ShardState};
+use dagstore_testkit::FaultyFileSystem;
+use dagstore_testkit::cars::{self, TestCar};
+
+fn car(directory: &Path) -> (TestCar, String) {
+    let car = cars::numbered(50, 200);
+    let path = directory.join("a.car");
+    std::fs::write(&path, &car.bytes).unwrap();
+    (car, format!("file://{}", path.display()))
+}
+
+async fn read_all(store: &Dagstore, key: &str, car: &TestCar) {
+    let shard = store.acquire(key).await.unwrap();
+    for (cid, data) in &car.blocks {
+        assert_eq!(shard.blockstore().get(cid).await.unwrap(), *data);
+    }
+}
+
+/// Every file below a directory, by its path.
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path.display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_store_comes_back_and_leaves_nothing_outside_its_directory() {
+    let outside = tempfile::tempdir().unwrap();
+    let (car, url) = car(outside.path());
+    let directory = outside.path().join("deep/store");
+    let before = files(outside.path());
+    let open = || Dagstore::builder().directory(&directory).open();
+    let store = open().await.unwrap();
+    store.register("../../x", &url).await.unwrap();
+    read_all(&store, "../../x", &car).await;
+    store.close().await.unwrap();
+
+    let store = open().await.unwrap();
+    read_all(&store, "../../x", &car).await;
+    let inside: Vec<_> = files(outside.path()).into_iter().filter(|file| !before.contains(file)).collect();
+    assert!(inside.iter().all(|file| Path::new(file).starts_with(&directory)), "{inside:?}");
+    assert_eq!(inside.iter().filter(|file| file.ends_with(".idx")).count(), 1);
+    store.destroy("../../x").await.unwrap();
+    assert!(!files(&directory).iter().any(|file| file.contains("/index/")));
+    store.close().await.unwrap();
+    assert!(Path::new(url.trim_start_matches("file://")).exists(), "the source is the user's");
+}
+
+#[tokio::test]
+async fn a_directory_is_open_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Dagstore::builder().directory(directory.path()).open();
+    let store = open().await.unwrap();
+    assert!(matches!(open().await, Err(OpenError::Locked(_))));
+    store.close().await.unwrap();
+    let store = open().await.unwrap();
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_directory_opens_with_its_own_datastore_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (car, url) = car(directory.path());
+    let own = directory.path().join("store");
+    let store = Dagstore::builder().directory(&own).open().await.unwrap();
+    store.register("a", &url).await.unwrap();
+    store.close().await.unwrap();
+
+    let other = Dagstore::builder().directory(&own).datastore(Arc::new(MemoryDatastore::new())).open().await;
+    assert!(matches!(other, Err(OpenError::OtherStore { .. })));
+    let store = Dagstore::builder().directory(&own).open().await.unwrap();
+    store.resumed().await.unwrap();
+    read_all(&store, "a", &car).await;
+}
+
+#[tokio::test]
+async fn a_builder_without_a_place_says_so() {
+    assert!(matches!(Dagstore::builder().open().await, Err(OpenError::NoPlace)));
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_a_registration_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (car, url) = car(directory.path());
+    let disk = FaultyFileSystem::faultless();
+    let builder = Dagstore::builder().directory(directory.path().join("store")).file_system(Arc::new(disk.clone()));
+    let store = builder.open().await.unwrap();
+    store.register("before", &url).await.unwrap();
+    disk.set_full(true);
+    let Err(Error::Failed { source, .. }) = store.register("a", &url).await else { panic!("it was acknowledged") };
+    assert_eq!(source.kind(), ErrorKind::Storage);
+    assert!(source.text().contains("index"), "{source}");
+    read_all(&store, "before", &car).await;
+    assert_eq!(store.info("a").unwrap().state, ShardState::Errored);
+    disk.set_full(false);
+    store.recover("a").await.unwrap();
+    read_all(&store, "a", &car).await;
+    store.close().await.unwrap();
+    let temporaries = files(directory.path()).into_iter().filter(|file| file.ends_with(".tmp")).count();
+    assert_eq!(temporaries, 0);
+}

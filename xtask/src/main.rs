@@ -1,0 +1,96 @@
+//! The project's own tool, started as `cargo xtask`: it prepares the machine, runs the checks and the tests.
+//!
+//! This file holds the arguments only; each command is a module of its own name.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people: its output is its purpose")]
+
+mod cargo;
+mod ci;
+mod demo;
+mod fix;
+mod selection;
+mod setup;
+mod shell;
+mod tally;
+mod test;
+mod tidy;
+mod verify;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Prepares the machine for this workspace, and checks and tests it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Installs or names what is missing, and makes the machine's RocksDB archive.
+    Setup,
+    /// Prints the environment the other commands use, for `eval "$(cargo xtask env)"`.
+    Env,
+    /// Runs all tests, those without RocksDB first, and ends with one line of counts.
+    Test {
+        /// Leaves out everything that needs RocksDB, and sets up nothing.
+        #[arg(long)]
+        lean: bool,
+        /// Arguments for the test programs, such as a part of a test's name or `--nocapture`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Checks format, lints, tests, documentation and the rules of this project, and changes nothing.
+    Verify {
+        /// Leaves out everything that needs RocksDB.
+        #[arg(long)]
+        lean: bool,
+    },
+    /// Formats the code and applies the corrections that clippy is sure of.
+    Fix,
+    /// Checks the rules that no compiler knows: layers, sizes, headers, dependencies and more.
+    Tidy,
+    /// Builds the program and runs its demonstration.
+    Demo {
+        /// Arguments for `dagstore demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Sets up and verifies: what continuous integration runs.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; `false` says that it has told its failure already.
+fn run(command: Command) -> anyhow::Result<bool> {
+    let workspace = Workspace::locate()?;
+    match command {
+        Command::Setup => setup::run(&workspace).map(|()| true),
+        Command::Env => {
+            setup::environment::print(&workspace);
+            Ok(true)
+        }
+        Command::Test { lean, arguments } => test::run(&workspace, lean, &arguments),
+        Command::Verify { lean } => verify::run(&workspace, lean),
+        Command::Fix => fix::run(&workspace).map(|()| true),
+        Command::Tidy => tidy::run(&workspace),
+        Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
+        Command::Ci => ci::run(&workspace),
+    }
+}

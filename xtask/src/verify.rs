@@ -1,0 +1,150 @@
+//! `cargo xtask verify`: everything that must hold before a change is taken, without writing to the clone.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::cargo::Cargo;
+use crate::selection::Selection;
+use crate::setup;
+use crate::shell;
+use crate::tally::Tally;
+use crate::test;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// What a run may do beside checking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Nothing with RocksDB.
+    Lean,
+    /// RocksDB must have been set up.
+    Complete,
+    /// RocksDB is set up after the lean crates have been tested.
+    CompleteWithSetup,
+}
+
+/// Runs every step, prints the counts of the tests last, and returns whether all succeeded.
+///
+/// # Errors
+///
+/// When the manifests can't be read; a step that fails is in the result.
+pub(crate) fn run(workspace: &Workspace, lean: bool) -> Result<bool> {
+    run_mode(workspace, if lean { Mode::Lean } else { Mode::Complete })
+}
+
+/// As [`run`], in a given mode.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
+    let selection = Selection::of(workspace)?;
+    let mut steps = Steps::default();
+    // A fault in the lean crates shows before anything of RocksDB is built.
+    steps.step("format", || shell::run(&mut Cargo::plain(workspace).command(["fmt", "--all", "--check"])));
+    steps.step("tidy", || if tidy::run(workspace)? { Ok(()) } else { bail!("see above") });
+    steps.step("clippy, lean crates", || clippy(workspace, &selection.lean()));
+    steps.tests("tests, lean crates", || test::stage(workspace, &selection.lean(), &[]));
+    let mut documented = selection.lean();
+    if let Some(crates) = selection.rocksdb().filter(|_| mode != Mode::Lean) {
+        if steps.step("set-up for RocksDB", || prepare(workspace, mode)) {
+            steps.step("clippy, crates with RocksDB", || clippy(workspace, &crates));
+            steps.tests("tests, crates with RocksDB", || test::stage(workspace, &crates, &[]));
+            documented = selection.everything();
+        } else {
+            println!("verify: nothing with RocksDB is checked");
+        }
+    }
+    steps.step("documentation", || documentation(workspace, &documented));
+    steps.tally.print_details();
+    for failed in &steps.failed {
+        println!("verify: failed: {failed}");
+    }
+    println!("{}", steps.tally);
+    Ok(steps.failed.is_empty() && steps.tally.is_success())
+}
+
+fn prepare(workspace: &Workspace, mode: Mode) -> Result<()> {
+    if mode == Mode::CompleteWithSetup {
+        return setup::run(workspace);
+    }
+    if !setup::is_done(workspace) {
+        bail!("RocksDB is not set up: run `cargo xtask setup` first, or `cargo xtask verify --lean`");
+    }
+    Ok(())
+}
+
+fn clippy(workspace: &Workspace, selection: &[String]) -> Result<()> {
+    let mut command = Cargo::new(workspace).command(["clippy", "--quiet", "--all-targets"]);
+    shell::run(command.args(selection).args(["--", "-D", "warnings"]))
+}
+
+fn documentation(workspace: &Workspace, selection: &[String]) -> Result<()> {
+    // Libraries and programs one after the other: a program may have the name of a library.
+    for targets in ["--lib", "--bins"] {
+        let mut command = Cargo::new(workspace).command(["doc", "--quiet", "--no-deps", targets]);
+        shell::run(command.args(selection).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    Ok(())
+}
+
+/// The steps so far: which failed, and the tests of all of them.
+#[derive(Debug, Default)]
+struct Steps {
+    failed: Vec<String>,
+    tally: Tally,
+}
+
+impl Steps {
+    /// Runs a step, says how long it took, and notes its failure; the steps after it run all the same.
+    fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
+        println!("verify: {name}");
+        let start = Instant::now();
+        let outcome = work();
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                println!("verify: {name}: good, {seconds:.1} s");
+                true
+            }
+            Err(error) => {
+                println!("verify: {name}: FAILED after {seconds:.1} s: {error:#}");
+                self.failed.push(name.to_owned());
+                false
+            }
+        }
+    }
+
+    fn tests(&mut self, name: &str, work: impl FnOnce() -> Result<Tally>) {
+        let mut tally = Tally::default();
+        self.step(name, || {
+            tally = work()?;
+            if tally.is_success() { Ok(()) } else { bail!("{tally}") }
+        });
+        self.tally.add(tally);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::Steps;
+    use crate::tally::Tally;
+
+    #[test]
+    fn a_failed_step_is_kept_and_the_next_one_runs() {
+        let mut steps = Steps::default();
+        assert!(!steps.step("first", || bail!("broken")));
+        assert!(steps.step("second", || Ok(())));
+        assert_eq!(steps.failed, ["first"]);
+    }
+
+    #[test]
+    fn a_step_without_a_passed_test_fails() {
+        let mut steps = Steps::default();
+        steps.tests("empty", || Ok(Tally::default()));
+        assert_eq!(steps.failed, ["empty"]);
+    }
+}
