@@ -20,6 +20,9 @@ const DAG_PB: u64 = 0x70;
 const V0_PREFIX: [u8; 2] = [0x12, 0x20];
 const V0_BYTES: usize = 34;
 
+/// The longest text that is read as a CID: decoding takes time that grows with its square in some bases.
+const MOST_TEXT_BYTES: usize = 8192;
+
 /// A CID, as its bytes: a usual one is kept inline, without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RawCid {
@@ -237,10 +240,17 @@ impl FromStr for RawCid {
     /// Reads a CID in any base of multibase, or a version 0 as it is usually written (`Qm...`).
     fn from_str(text: &str) -> Result<Self, InvalidCid> {
         let bad = |why: String| InvalidCid::Text { text: text.chars().take(80).collect(), why };
+        if text.len() > MOST_TEXT_BYTES {
+            return Err(bad(format!("it has {} bytes, {MOST_TEXT_BYTES} are the most", text.len())));
+        }
         let bytes = if text.len() == 46 && text.starts_with("Qm") {
             Base::Base58Btc.decode(text).map_err(|error| bad(error.to_string()))?
         } else {
-            multibase::decode(text).map_err(|error| bad(error.to_string()))?.1
+            let bytes = multibase::decode(text).map_err(|error| bad(error.to_string()))?.1;
+            if bytes.first() == Some(&V0_PREFIX[0]) {
+                return Err(bad("version 0 has no multibase prefix".to_owned()));
+            }
+            bytes
         };
         Self::from_bytes(&bytes).map_err(|error| bad(error.to_string()))
     }

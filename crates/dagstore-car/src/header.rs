@@ -144,9 +144,11 @@ impl<'a> Cbor<'a> {
             31 => return Err(malformed("an indefinite length".to_owned())),
             _ => return Err(malformed(format!("the byte {first:#04x}, which starts nothing in CBOR"))),
         };
+        if major == SIMPLE {
+            return Err(malformed("a float or a long simple value".to_owned()));
+        }
         let value = self.take(length)?.iter().fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
-        // Floats are of major type 7, and their bits have no shorter form.
-        if major != SIMPLE && value < least {
+        if value < least {
             return Err(malformed(format!("the integer {value} in {length} bytes more than it needs")));
         }
         Ok(Head { major, value })

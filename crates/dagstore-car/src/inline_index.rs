@@ -18,12 +18,15 @@ const MULTIHASH_SORTED: u64 = 0x0401;
 const BUCKET_BYTES: u64 = 12;
 const CODE_BYTES: u64 = 12;
 
+/// How many codes and buckets an index may have in all.
+const MOST_PARTS: u64 = 1 << 16;
+
 /// The narrowest record: an offset and no digest.
 const LEAST_WIDTH: u32 = 8;
 
 /// Checks the structure of the index at `offset`. Reads the fronts of buckets, jumps over records, allocates nothing.
 pub(crate) fn check(source: &dyn ReadAt, offset: u64) -> Result<()> {
-    let mut cursor = Cursor { source, at: offset, end: source.size() };
+    let mut cursor = Cursor { source, at: offset, end: source.size(), parts: 0 };
     let mut head = [0; varint::MAX_BYTES];
     let count = cursor.read_some(&mut head)?;
     let (codec, codec_bytes) = varint::decode(&head[..count]).map_err(|bad| cursor.malformed(bad.text()))?;
@@ -65,6 +68,8 @@ struct Cursor<'a> {
     source: &'a dyn ReadAt,
     at: u64,
     end: u64,
+    /// Codes and buckets announced so far.
+    parts: u64,
 }
 
 impl Cursor<'_> {
@@ -85,10 +90,16 @@ impl Cursor<'_> {
     fn count(&mut self, each: u64, what: &str) -> Result<u64> {
         let count = i32::from_le_bytes(self.read()?);
         let room = self.end.saturating_sub(self.at) / each;
-        match u64::try_from(count).ok().filter(|count| *count <= room) {
-            Some(count) => Ok(count),
-            None => Err(self.malformed(&format!("{count} {what} announced, where {room} fit"))),
+        let count = u64::try_from(count).ok().filter(|count| *count <= room);
+        let Some(count) = count else {
+            return Err(self.malformed(&format!("more {what} announced than the {room} that fit")));
+        };
+        self.parts = self.parts.saturating_add(count);
+        if self.parts > MOST_PARTS {
+            let (what, offset, found) = ("codes and buckets of the inline index", self.at, self.parts);
+            return Err(Error::Limit { what, offset, found, limit: MOST_PARTS });
         }
+        Ok(count)
     }
 
     fn malformed(&self, found: &str) -> Error {

@@ -139,7 +139,7 @@ impl Walk {
     ) -> Result<T> {
         let start = self.payload_offset + frame.cid_offset;
         // One look is enough as a rule; a CID longer than the head takes the whole section, which the limit bounds.
-        let mut want = usize::try_from(frame.length).unwrap_or(usize::MAX).min(HEAD_BYTES);
+        let mut want = usize::try_from(frame.length).unwrap_or(usize::MAX).min(HEAD_BYTES - varint::MAX_BYTES);
         loop {
             let bytes = self.window.bytes(start, want)?;
             if bytes.len() < want {

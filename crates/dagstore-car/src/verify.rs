@@ -1,8 +1,12 @@
 //! Whether data hashes to a multihash.
 
 use multihash_codetable::{Code, MultihashDigest};
+use sha1::{Digest, Sha1};
 
 use crate::MultihashRef;
+
+/// sha1, for which the table of codes has no entry.
+const SHA1: u64 = 0x11;
 
 /// The shortest digest that vouches for data, in bytes; identity aside.
 const SHORTEST_DIGEST_BYTES: usize = 20;
@@ -27,11 +31,13 @@ pub fn check(multihash: MultihashRef<'_>, data: &[u8]) -> Verdict {
     if digest.len() < SHORTEST_DIGEST_BYTES {
         return Verdict::Unverifiable;
     }
-    match Code::try_from(multihash.code()) {
-        Err(_) => Verdict::Unverifiable,
-        Ok(code) if code.digest(data).digest().starts_with(digest) => Verdict::Matches,
-        Ok(_) => Verdict::Differs,
-    }
+    let matches = if multihash.code() == SHA1 {
+        Sha1::digest(data).starts_with(digest)
+    } else {
+        let Ok(code) = Code::try_from(multihash.code()) else { return Verdict::Unverifiable };
+        code.digest(data).digest().starts_with(digest)
+    };
+    if matches { Verdict::Matches } else { Verdict::Differs }
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ async fn interrupted(context: &Context, mut command: tokio::task::JoinHandle<exi
         () = ending => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    Code::Interrupted
+    Code::Failed
 }
 
 fn set_up_tracing(verbose: u8) {

@@ -96,17 +96,27 @@ impl<'a> Narrator<'a> {
 
 /// Commands that work as they stand here.
 fn next(place: &Place) -> Vec<String> {
+    let program = program();
     if !place.is_kept {
-        let commands = ["dagstore demo --keep", "dagstore register YOUR.car", "dagstore list", "dagstore --help"];
-        return commands.map(str::to_owned).to_vec();
+        return ["demo --keep", "register YOUR.car", "list", "--help"].map(|rest| format!("{program} {rest}")).to_vec();
     }
     let store = shell_word(&place.store.display().to_string());
     let car = shell_word(&place.cars.join("letter.car").display().to_string());
     vec![
-        format!("dagstore --dir {store} list"),
-        format!("dagstore --dir {store} blocks letter"),
-        format!("dagstore --dir {store} info atlas"),
-        format!("dagstore --dir {store} register --key again {car}"),
+        format!("{program} --dir {store} list"),
+        format!("{program} --dir {store} blocks letter"),
+        format!("{program} --dir {store} info atlas"),
+        format!("{program} --dir {store} register --key again {car}"),
         format!("rm -r {}", shell_word(&place.root.display().to_string())),
     ]
+}
+
+/// What to type for this program: its name where a shell finds it by that, else its path.
+fn program() -> String {
+    const NAME: &str = "dagstore";
+    let Ok(own) = std::env::current_exe() else { return NAME.to_owned() };
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).map(|path| path.join(NAME)).find(|path| path.is_file());
+    let is_own = found.and_then(|found| found.canonicalize().ok()).is_some_and(|found| found == own);
+    if is_own { NAME.to_owned() } else { shell_word(&own.display().to_string()) }
 }

@@ -156,6 +156,17 @@ fn blocks_are_found_wherever_they_are() {
 }
 
 #[test]
+fn indexed_shards_are_looked_into_first() {
+    let place = Place::new();
+    place.car("a.car", 1, 5, 10);
+    let car = place.car("z.car", 1, 5, 10);
+    place.run(&["register", "--lazy", "a.car"]).done();
+    place.run(&["register", "z.car"]).done();
+    assert_eq!(place.run(&["get", &car.blocks[2].0.to_string()]).done().stdout, car.blocks[2].1);
+    assert_eq!(place.json(&["info", "a"])["state"], "New");
+}
+
+#[test]
 fn what_was_not_verified_when_it_was_indexed_is_when_it_is_read() {
     let place = Place::new();
     let mut blocks = place.car("good.car", 1, 3, 10).blocks;
