@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use dagstore_datastore::embedded::Opening;
 use dagstore_datastore::{Error, ErrorClass, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME, LogLevel,
-    Options,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options,
 };
 
 use crate::RocksdbDatastore;
@@ -98,6 +98,9 @@ impl RocksdbBuilder {
         // A namespace that is hardly written to would otherwise keep old logs alive for ever.
         options.set_max_total_wal_size(u64::try_from(self.write_buffer_bytes).unwrap_or(u64::MAX).saturating_mul(4));
         options.set_max_open_files(i32::from(self.max_open_files));
+        // A log may end in the middle of its last write, because the power went. A log that is damaged before its end is
+        // refused: by default what stands behind the damage would be dropped in silence, acknowledged or not.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(4);
         options.set_max_log_file_size(4 * MIB);

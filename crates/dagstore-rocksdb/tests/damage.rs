@@ -148,6 +148,28 @@ async fn a_log_that_was_cut_gives_the_rows_before_the_cut() {
     assert_eq!(last_count, 100);
 }
 
+/// What stands behind the damage was acknowledged, so the rest isn't opened as if it were all.
+#[tokio::test]
+async fn a_log_that_is_damaged_before_its_end_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let store = RocksdbDatastore::open(&path).await.unwrap();
+    for at in 0..100_u8 {
+        store.put(ROWS, &[at], &value(at)).await.unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    for from in files(&path, |name| name != "LOCK") {
+        let mut bytes = fs::read(&from).unwrap();
+        if has_extension(from.to_str().unwrap(), "log") {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x55;
+        }
+        fs::write(copy.path().join(from.file_name().unwrap()), bytes).unwrap();
+    }
+    let error = read_all(copy.path()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Corrupt, "{error:?}");
+}
+
 #[tokio::test]
 async fn directories_of_others_are_refused_and_left_as_they_are() {
     let directory = tempfile::tempdir().unwrap();

@@ -139,10 +139,12 @@ impl Builder {
     /// Opens the store, or makes one. Returns when the catalogue is complete.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] at once when another process has the directory open; see [`OpenError`] for the others.
+    /// [`OpenError::Locked`] at once when another process has the directory open; [`OpenError::NoStore`] when a store that
+    /// isn't there is to be opened paused; see [`OpenError`] for the others.
     pub async fn open(self) -> Result<Dagstore, OpenError> {
         let file_system = self.file_system;
         let directory = match &self.directory {
+            Some(path) if self.options.mode == Mode::Paused => Some(Directory::lock_existing(path)?),
             Some(path) => Some(Directory::lock(&*file_system, path)?),
             None if self.datastore.is_some() => None,
             None => return Err(OpenError::NoPlace),

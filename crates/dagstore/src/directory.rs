@@ -27,6 +27,17 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    /// Locks the directory of a store that is to be looked at only: one that isn't there isn't made.
+    pub(crate) fn lock_existing(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Directory { path: path.to_owned(), source };
+        let path = std::path::absolute(path).map_err(failed)?;
+        if !path.join(ID_FILE).exists() {
+            return Err(OpenError::NoStore { path });
+        }
+        let lock = DirectoryLock::acquire(&path)?;
+        Ok(Self { path, lock })
+    }
+
     /// Makes the directory where there is none, and locks it.
     pub(crate) fn lock(file_system: &dyn FileSystem, path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { path: path.to_owned(), source };

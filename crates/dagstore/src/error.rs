@@ -29,6 +29,12 @@ pub enum OpenError {
     /// Another process has the directory open.
     #[error(transparent)]
     Locked(#[from] LockError),
+    /// A store was to be looked at where there is none.
+    #[error("there is no store in {}", .path.display())]
+    NoStore {
+        /// Which directory.
+        path: PathBuf,
+    },
     /// The directory belongs to another store than the datastore does.
     #[error(
         "the directory {} belongs to another store than the datastore does; open it with the datastore that it was made with",

@@ -91,6 +91,15 @@ async fn a_directory_opens_with_its_own_datastore_only() {
 }
 
 #[tokio::test]
+async fn looking_makes_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("store");
+    let paused = Dagstore::builder().directory(&place).paused().open().await;
+    assert!(matches!(paused, Err(OpenError::NoStore { .. })));
+    assert!(!place.exists());
+}
+
+#[tokio::test]
 async fn a_builder_without_a_place_says_so() {
     assert!(matches!(Dagstore::builder().open().await, Err(OpenError::NoPlace)));
 }
