@@ -186,3 +186,42 @@ async fn accessors_outlive_the_store_and_the_runtime() {
     std::thread::spawn(move || drop(shard)).join().unwrap();
     assert_eq!(engine.info("a").unwrap().references, 0);
 }
+
+#[tokio::test]
+async fn data_that_does_not_hash_to_its_cid_is_never_served_unasked() {
+    let world = World::new();
+    let mut damaged = world.car.bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    world.gate.serve(Some(damaged.into()));
+    let (cid, _) = world.car.blocks.last().unwrap();
+
+    let engine = world.open().await;
+    let Err(Error::Failed { source, .. }) = engine.register("a", URL).await else { panic!("it was indexed") };
+    assert_eq!(source.kind(), ErrorKind::Integrity);
+    assert!(source.text().contains(&cid.to_string()), "{source}");
+    engine.close().await.unwrap();
+
+    let engine = world.open_with(|options| options.verify_on_index = false).await.unwrap();
+    engine.recover("a").await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    let read = shard.blockstore().get(cid).await;
+    assert!(matches!(read, Err(Error::Car(dagstore_car::Error::Integrity { .. }))), "{read:?}");
+    assert!(shard.blockstore().unverified().get(cid).await.is_ok());
+    let (first, data) = &world.car.blocks[0];
+    assert_eq!(shard.blockstore().get(first).await.unwrap(), *data);
+}
+
+#[tokio::test]
+async fn identity_cids_are_answered_out_of_themselves_and_absent_blocks_are_told() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    let identity = dagstore_car::RawCid::from_bytes(&[1, 0x55, 0, 2, b'h', b'i']).unwrap();
+    assert_eq!(shard.blockstore().get(&identity).await.unwrap(), "hi");
+    assert_eq!(shard.blockstore().size(&identity).await.unwrap(), 2);
+    let absent = dagstore_car::RawCid::of_data(0x55, b"absent");
+    assert!(!shard.blockstore().has(&absent).await.unwrap());
+    assert!(matches!(shard.blockstore().get(&absent).await, Err(Error::BlockNotFound { .. })));
+    assert!(matches!(shard.blockstore().size(&absent).await, Err(Error::BlockNotFound { .. })));
+}
