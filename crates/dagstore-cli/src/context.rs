@@ -1,13 +1,14 @@
 //! What every command has: where the store is, how it is opened and closed, where output goes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dagstore::{Builder, Dagstore, Options, ShardAccessor, ShardKey};
+use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 
 use crate::arguments::Cli;
 use crate::config::{Config, Wish};
-use crate::exit::{Code, Failure, Outcome, of_shard};
+use crate::exit::{Code, Failure, Outcome, no_store, of_shard};
 use crate::output::Output;
 use crate::progress::{Progress, Watched};
 
@@ -20,8 +21,15 @@ pub(crate) struct Context {
     pub(crate) is_directory_named: bool,
     pub(crate) output: Output,
     pub(crate) progress: Progress,
-    /// The store that is open now, for whoever has to close it in passing.
-    store: Mutex<Option<Dagstore>>,
+    opened: Mutex<Opened>,
+}
+
+/// What has to be closed when the program is interrupted.
+#[derive(Debug, Default)]
+struct Opened {
+    store: Option<Dagstore>,
+    /// Nothing is opened any more.
+    is_interrupted: bool,
 }
 
 impl Context {
@@ -30,7 +38,7 @@ impl Context {
         let directory = directory(cli.dir.as_deref())?;
         let progress = Progress::new(cli.json);
         let output = Output::new(cli.json, progress.clone());
-        Ok(Self { directory, is_directory_named: cli.dir.is_some(), output, progress, store: Mutex::new(None) })
+        Ok(Self { directory, is_directory_named: cli.dir.is_some(), output, progress, opened: Mutex::default() })
     }
 
     /// Opens the store that is there.
@@ -66,26 +74,38 @@ impl Context {
     /// Opens a store that was put together elsewhere.
     pub(crate) async fn open_with(&self, builder: Builder) -> Outcome<Dagstore> {
         let store = builder.open().await?;
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
+        let is_interrupted = {
+            let mut opened = self.opened();
+            opened.store = Some(store.clone());
+            opened.is_interrupted
+        };
+        if is_interrupted {
+            return self.close(store, Err(Failure::of_text(Code::Interrupted, "interrupted").into())).await;
+        }
         Ok(store)
     }
 
     /// Closes the store, whatever came out of the work with it.
     pub(crate) async fn close<T>(&self, store: Dagstore, outcome: Outcome<T>) -> Outcome<T> {
         let closed = store.close().await;
-        self.taken();
+        self.opened().store = None;
         // What failed first tells more.
         let value = outcome?;
         closed?;
         Ok(value)
     }
 
-    /// Closes the store that is open now, if one is, under whoever works with it.
-    pub(crate) async fn close_in_passing(&self) {
-        if let Some(store) = self.taken()
-            && let Err(error) = store.close().await
-        {
-            tracing::warn!(%error, "the store was not closed in time");
+    /// Closes the store that is open now, if one is, under whoever works with it; none is opened after it.
+    pub(crate) async fn interrupt(&self) {
+        let store = {
+            let mut opened = self.opened();
+            opened.is_interrupted = true;
+            opened.store.clone()
+        };
+        let Some(store) = store else { return };
+        match store.close().await {
+            Ok(()) => tracing::info!("the store was closed"),
+            Err(error) => tracing::warn!(%error, "the store was not closed as it should"),
         }
     }
 
@@ -97,15 +117,13 @@ impl Context {
 
     /// A builder for the store that is there.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
-        let config = Config::read(&self.directory)?.ok_or_else(|| {
-            let text = format!("there is no store in {}", self.directory.display());
-            Failure::of_text(Code::NotFound, text).advise("dagstore register FILE, which makes one, or another --dir")
-        })?;
+        let config = Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))?;
         Ok(config.builder(&self.directory))
     }
 
-    fn taken(&self) -> Option<Dagstore> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        // Whoever panicked did so elsewhere: nothing is done under this lock that could.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,7 +134,7 @@ pub(crate) fn key(text: &str) -> Result<ShardKey, Failure> {
 
 fn directory(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let of_environment = || std::env::var_os("DAGSTORE_DIR").filter(|text| !text.is_empty()).map(PathBuf::from);
-    let of_user = || directories::ProjectDirs::from("", "", "dagstore").map(|user| user.data_dir().to_owned());
+    let of_user = || choose_native_strategy().ok().map(|user| user.data_dir().join("dagstore"));
     let path = named.map(Path::to_owned).or_else(of_environment).or_else(of_user);
     let advice = "dagstore --dir DIR, with the directory of a store";
     let path = path

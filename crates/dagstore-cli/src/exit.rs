@@ -1,6 +1,7 @@
 //! How the program ends: exit codes, and failures with the way out of each.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use dagstore::mount;
@@ -105,6 +106,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let advice = match error {
             OpenError::Engine(error) => return error.into(),
+            OpenError::NoStore { path } => return no_store(&path),
             OpenError::Locked(dagstore::fs::LockError::Held { pid, .. }) => match pid {
                 Some(pid) => format!("again when process {pid} has ended; ps -p {pid} shows what it is"),
                 None => "again when the other process has ended".to_owned(),
@@ -116,6 +118,12 @@ impl From<OpenError> for Failure {
         };
         Self::new(Code::Failed, error).advise(advice)
     }
+}
+
+/// There is no store in the directory.
+pub(crate) fn no_store(directory: &Path) -> Failure {
+    let text = format!("there is no store in {}", directory.display());
+    Failure::of_text(Code::NotFound, text).advise("dagstore register FILE, which makes one, or another --dir")
 }
 
 /// How to get a program that has the feature.

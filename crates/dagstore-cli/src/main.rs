@@ -26,7 +26,7 @@ use crate::context::Context;
 use crate::exit::{Code, Failure, Stop};
 
 /// How long a command may take to notice that its store was closed under it.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = match arguments::parse() {
@@ -82,16 +82,18 @@ async fn run(cli: Cli) -> Code {
 async fn interrupted(context: &Context, mut command: tokio::task::JoinHandle<exit::Outcome>) -> Code {
     context.output.mute();
     let ending = async {
-        context.close_in_passing().await;
+        context.interrupt().await;
         if tokio::time::timeout(GRACE, &mut command).await.is_err() {
             command.abort();
+            // What it holds is dropped, unless it is stuck writing to a pipe that nobody reads.
+            let _stuck = tokio::time::timeout(GRACE, command).await;
         }
     };
     tokio::select! {
         () = ending => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    Code::Failed
+    Code::Interrupted
 }
 
 fn set_up_tracing(verbose: u8) {

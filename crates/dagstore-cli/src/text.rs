@@ -1,6 +1,7 @@
 //! Texts for people: what can't drive a terminal, what can be pasted into a shell, times, sizes.
 
 use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
 
 use dagstore::ShardKey;
 
@@ -48,36 +49,21 @@ pub(crate) fn shell_word(text: &str) -> String {
 
 /// The key, cut to a width that leaves room for other things in a line.
 pub(crate) fn short_key(key: &ShardKey) -> String {
-    const MOST_CHARACTERS: usize = 40;
-    let text = escape(key.as_str());
-    match text.char_indices().nth(MOST_CHARACTERS) {
-        None => text,
+    shorten(&escape(key.as_str()), 40)
+}
+
+/// `text`, cut to `most` characters.
+pub(crate) fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
     }
 }
 
-/// A time in milliseconds since 1970 as RFC 3339 has it, in UTC.
+/// A time in milliseconds since 1970 as RFC 3339 has it, in UTC; the end of the year 9999 for any later one.
 pub(crate) fn time(unix_ms: u64) -> String {
-    let (seconds, milliseconds) = (unix_ms / 1000, unix_ms % 1000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
-}
-
-/// Year, month and day of a day counted from 1970-01-01. Years are taken to begin in March, so that the day that not
-/// every year has is the last one of its year; 400 such years have 146,097 days.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_FROM_MARCH_0000: u64 = 719_468;
-    let days = days + DAYS_FROM_MARCH_0000;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    const LAST_MS: u64 = 253_402_300_799_999;
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LAST_MS))).to_string()
 }
 
 /// `count` with its noun, in the plural unless it is one.

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::catalogue::Catalogue;
 use crate::cell::Cell;
 use crate::committer::Commits;
+use crate::gc::GcReport;
 use crate::options::{Hold, Mode};
 use crate::quarantine::Quarantine;
 use crate::registrations::Registrations;
@@ -41,6 +42,10 @@ pub(crate) struct Core {
     pub(crate) closed: AtomicBool,
     /// Every task holds a receiver, so the sender knows when the last one has ended.
     pub(crate) tasks: watch::Sender<()>,
+    /// Held while files that belong to nobody are looked for, so that no two look at once.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
+    /// What was swept and not told yet.
+    pub(crate) swept: Mutex<GcReport>,
     pub(crate) hold: Mutex<Option<Box<dyn Hold>>>,
 }
 

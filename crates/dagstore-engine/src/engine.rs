@@ -82,6 +82,8 @@ impl Engine {
             runtime: Handle::current(),
             closed: false.into(),
             tasks: watch::channel(()).0,
+            sweeping: tokio::sync::Mutex::new(()),
+            swept: Mutex::new(GcReport::default()),
             hold: Mutex::new(hold),
         });
         let (committing, committer_ended) = watch::channel(());
@@ -171,7 +173,8 @@ impl Engine {
         &self.core.registry
     }
 
-    /// Removes files of the store that belong to no shard, and finishes destructions that could not be finished before.
+    /// Removes files of the store that belong to no shard, and finishes destructions that could not be finished before. The
+    /// report counts what opening the store has removed, too, unless an earlier report did.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Paused`], [`Error::Closed`].

@@ -93,7 +93,9 @@ pub enum Error {
         cid: dagstore_car::RawCid,
     },
     /// The CAR no longer has at this place what was indexed there.
-    #[error("the block {cid} isn't where the index says; the CAR was changed under the store: recover the shard")]
+    #[error(
+        "the block {cid} isn't where the index says; the CAR was changed while it was open: drop the accessors, and acquire the shard again"
+    )]
     Misplaced {
         /// The CID.
         cid: dagstore_car::RawCid,

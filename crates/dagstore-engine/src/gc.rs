@@ -36,7 +36,8 @@ pub struct Kept {
 
 /// Removes what belongs to no shard, and finishes destructions that could not be finished before.
 pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
-    let mut report = sweep(core).await?;
+    sweep(core).await?;
+    let mut report = std::mem::take(&mut *core.swept.lock());
     for cell in core.catalogue.cells() {
         let destroying =
             cell.with(|state| state.shard.record().is_some_and(|record| record.state == ShardState::Destroying));
@@ -57,22 +58,22 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
 
 /// Removes the store's own files that no record names: of earlier attempts, of shards that are gone, of builds that
 /// never ended. A file is named by its registration and attempt, and neither comes again, so nothing that is still to
-/// be named can be hit.
-pub(crate) async fn sweep(core: &Arc<Core>) -> Result<GcReport> {
-    let core = core.clone();
-    let sweep = tokio::task::spawn_blocking(move || sweep_blocking(&core));
+/// be named can be hit. What was swept, at opening as well, is told by the next collection.
+pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
+    let _one_at_a_time = core.sweeping.lock().await;
+    let shared = core.clone();
+    let sweep = tokio::task::spawn_blocking(move || sweep_blocking(&shared));
     sweep.await.unwrap_or(Err(Error::Closed))
 }
 
-fn sweep_blocking(core: &Core) -> Result<GcReport> {
-    let mut report = GcReport::default();
+fn sweep_blocking(core: &Core) -> Result<()> {
+    let mut report = std::mem::take(&mut *core.swept.lock());
+    // Told again if it is still so.
+    report.kept.clear();
     // Listed before the catalogue is read: a file made in between isn't in the list.
     let names = core.index_repo.list()?;
-    report.temporaries_removed = core.index_repo.remove_temporaries()?;
-    if names.is_empty() {
-        return Ok(report);
-    }
-    let current = current_attempts(core);
+    report.temporaries_removed += core.index_repo.remove_temporaries()?;
+    let current = if names.is_empty() { HashMap::new() } else { current_attempts(core) };
     for name in names {
         match current.get(&name.registration) {
             Some(attempt) if *attempt <= name.attempt => {}
@@ -85,7 +86,8 @@ fn sweep_blocking(core: &Core) -> Result<GcReport> {
             },
         }
     }
-    Ok(report)
+    *core.swept.lock() = report;
+    Ok(())
 }
 
 /// The attempt that each registration's record names.

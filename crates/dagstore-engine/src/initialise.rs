@@ -52,12 +52,13 @@ async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration, task:
     // Before the end is told: what follows from it may start a task of its own.
     cell.with(|state| state.task = None);
     drop(running);
-    if task.cancelled.load(Ordering::Relaxed) {
-        return;
-    }
     let now = core.now();
     match outcome {
         None => {}
+        // A shard that is being destroyed takes no notice of it, and one whose store closes begins again later.
+        Some((attempt, _)) if task.cancelled.load(Ordering::Relaxed) => {
+            core.tell(&cell, Event::Interrupted { registration, attempt, now });
+        }
         Some((attempt, Ok(()))) => core.tell(&cell, Event::Available { registration, attempt, now }),
         Some((attempt, Err(error))) => core.tell(&cell, Event::Failed { registration, attempt, error, now }),
     }

@@ -1,6 +1,7 @@
 //! Opening a store: reading the catalogue, then running the restart table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dagstore_codec::Row;
 use dagstore_fs::OwnName;
@@ -17,6 +18,9 @@ use crate::options::Parts;
 use crate::quarantine::{Quarantine, Quarantined};
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, registration_of};
 use crate::{Error, Options, Result, cleanup, gc, initialise};
+
+/// How long a look at a shard waits that is between two tasks.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What became of the shards whose work an earlier process left unfinished.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,7 +128,7 @@ fn has_index(parts: &Parts, record: &ShardRecord) -> bool {
 /// Does what the restart table wants, and removes what belongs to nobody. Returns when all of it has ended.
 pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<(Arc<Cell>, Restart)>) -> ResumeReport {
     match gc::sweep(&core).await {
-        Ok(swept) => tracing::debug!(?swept, "what belonged to nobody was removed"),
+        Ok(()) => {}
         Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
     }
     let mut cells = Vec::with_capacity(unfinished.len());
@@ -174,8 +178,8 @@ async fn settled(core: &Arc<Core>, cell: &Arc<Cell>) -> Option<ShardState> {
         match task {
             Some(mut task) => while task.ended.changed().await.is_ok() {},
             None if (working || cleaning) && !core.is_closed() && core.commits.degraded().is_none() => {
-                // Between the end of one task and the beginning of the next there is a sync, awaited above.
-                tokio::task::yield_now().await;
+                // Between the end of one task and the beginning of the next there is a sync at most.
+                tokio::time::sleep(PAUSE).await;
             }
             None => return state,
         }

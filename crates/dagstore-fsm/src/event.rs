@@ -68,6 +68,15 @@ pub enum Event {
         /// The time.
         now: UnixMillis,
     },
+    /// The work was ended before it was done, because the store closes: the process has survived this start.
+    Interrupted {
+        /// The registration that was worked for.
+        registration: Registration,
+        /// The attempt that was ended.
+        attempt: Attempt,
+        /// The time.
+        now: UnixMillis,
+    },
     /// The work failed.
     Failed {
         /// The registration that was worked for.

@@ -44,6 +44,7 @@ pub(crate) fn synced(shard: &mut Shard) -> Effects {
             let attempt = shard.record.as_ref().map(|record| record.attempt).unwrap_or_default();
             smallvec![Effect::Trace(Operation::ShardInitialize), reply(waiter, Answer::Begin(attempt))]
         }
+        Cause::Interrupt => smallvec![],
         Cause::MakeAvailable => made_available(shard, now),
         Cause::Fail => failed(shard),
         Cause::Destroy { waiter } => {
@@ -104,6 +105,7 @@ pub(crate) fn not_synced(shard: &mut Shard) -> Effects {
         Cause::Register { waiter, .. } | Cause::Initialize { waiter } | Cause::Destroy { waiter } => {
             effects.push(reply(waiter, answer));
         }
+        Cause::Interrupt => {}
         Cause::Queue | Cause::Recover { .. } => {
             effects.extend(shard.answer_parked(&answer));
             effects.extend(shard.answer_joined(&answer));

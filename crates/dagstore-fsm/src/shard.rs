@@ -70,6 +70,8 @@ pub enum Cause {
         /// The task that waits to begin.
         waiter: WaiterId,
     },
+    /// Work was ended before it was done, and its start is no longer counted.
+    Interrupt,
     /// Work is done.
     MakeAvailable,
     /// Work failed, or an accessor found the source unusable.
@@ -93,6 +95,7 @@ impl Cause {
             | Self::Queue
             | Self::Recover { .. }
             | Self::Initialize { .. }
+            | Self::Interrupt
             | Self::Destroy { .. } => false,
         }
     }

@@ -43,6 +43,7 @@ pub fn transition(shard: &mut Shard, event: Event) -> Effects {
         }
         Event::Initialize { waiter, registration, now } => initialize(shard, waiter, registration, now),
         Event::Available { registration, attempt, now } => available(shard, (registration, attempt), now),
+        Event::Interrupted { registration, attempt, now } => interrupted(shard, (registration, attempt), now),
         Event::Failed { registration, attempt, error, now } => failed(shard, (registration, attempt), error, now),
         Event::Recover { waiter, now } => recover(shard, waiter, now),
         Event::Destroy { waiter, now } => destroy(shard, waiter, now),
@@ -203,6 +204,15 @@ fn available(shard: &mut Shard, work: (Registration, Attempt), now: UnixMillis) 
         next.starts = 0;
         next.next_try = None;
     });
+    smallvec![Effect::Persist]
+}
+
+fn interrupted(shard: &mut Shard, work: (Registration, Attempt), now: UnixMillis) -> Effects {
+    let is_counted = shard.record.as_ref().is_some_and(|record| record.starts > 0);
+    if !is_counted || !shard.works_on(work) {
+        return smallvec![Effect::Stale];
+    }
+    shard.put(Cause::Interrupt, now, |next| next.starts -= 1);
     smallvec![Effect::Persist]
 }
 

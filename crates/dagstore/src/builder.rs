@@ -204,18 +204,26 @@ impl Backend {
         }
     }
 
+    /// Checked before a folder is made for it.
+    fn check_feature(self) -> Result<(), OpenError> {
+        let present = match self {
+            Self::Redb => cfg!(feature = "redb"),
+            Self::Rocksdb => cfg!(feature = "rocksdb"),
+        };
+        if present { Ok(()) } else { Err(OpenError::BackendMissing { feature: self.name() }) }
+    }
+
     async fn open(self, file_system: &dyn FileSystem, directory: &Path) -> Result<Arc<dyn Datastore>, OpenError> {
+        self.check_feature()?;
         let path = directory.join(self.name());
         file_system.create_directory(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         match self {
             #[cfg(feature = "redb")]
             Self::Redb => Ok(Arc::new(dagstore_redb::RedbDatastore::open(path.join("store.redb")).await?)),
-            #[cfg(not(feature = "redb"))]
-            Self::Redb => Err(OpenError::BackendMissing { feature: "redb" }),
             #[cfg(feature = "rocksdb")]
             Self::Rocksdb => Ok(Arc::new(dagstore_rocksdb::RocksdbDatastore::open(path).await?)),
-            #[cfg(not(feature = "rocksdb"))]
-            Self::Rocksdb => Err(OpenError::BackendMissing { feature: "rocksdb" }),
+            #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
+            _ => Err(OpenError::BackendMissing { feature: self.name() }),
         }
     }
 }

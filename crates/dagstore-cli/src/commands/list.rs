@@ -9,7 +9,10 @@ use crate::context::Context;
 use crate::exit::Outcome;
 use crate::output::Output;
 use crate::report::{ShardReport, states};
-use crate::text::escape;
+use crate::text::{escape, shorten};
+
+/// The widest cell: a piece CID and a usual path fit. `info` and `--json` show all.
+const MOST_CHARACTERS: usize = 100;
 
 /// List the shards; nothing is resumed or changed.
 #[derive(Debug, Args)]
@@ -48,7 +51,7 @@ fn print(output: &Output, shards: &[ShardReport]) -> Outcome {
         let cells = [shard.key.as_deref(), Some(shard.state), shard.url.as_deref()]
             .into_iter()
             .chain(has_errors.then_some(error));
-        table.add_row(cells.map(|cell| escape(cell.unwrap_or("-"))));
+        table.add_row(cells.map(|cell| shorten(&escape(cell.unwrap_or("-")), MOST_CHARACTERS)));
     }
     table.lines().try_for_each(|line| output.piece(line.trim()))
 }

@@ -49,8 +49,8 @@ async fn register(context: &Context, store: &Dagstore, key: &str, url: &str) -> 
         tokio::select! {
             biased;
             outcome = &mut registered => {
-                outcome.map_err(|error| Stop::from(of_shard(store, error)))?;
-                return context.output.line("available");
+                context.output.line(if outcome.is_ok() { "available" } else { "failed" })?;
+                return outcome.map_err(|error| Stop::from(of_shard(store, error)));
             }
             _ = ticks.tick(), if !is_told => {
                 let progress = store.info(key).ok().and_then(|info| info.progress);

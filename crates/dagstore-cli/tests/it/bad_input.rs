@@ -73,10 +73,12 @@ fn a_key_is_no_path() {
     place.car("a.car", 1, 3, 10);
     place.run(&["init"]).done();
     let before = place.files("");
-    for key in ["../../x", "/", "-x", "a\nb\u{1b}[2J", "..", "é".repeat(512).as_str()] {
+    for key in ["../../x", "/", "-x", "a\nb\u{1b}[2J", "\u{9b}2J\u{202e}", "..", "é".repeat(512).as_str()] {
         place.run(&["register", "--key", key, "a.car"]).done();
         let shown = place.run(&["list"]).done();
-        assert!(!shown.text().contains('\u{1b}'));
+        assert!(!shown.text().contains(['\u{1b}', '\u{9b}', '\u{202e}']));
+        let shown = place.run(&["--json", "list"]).done();
+        assert!(!shown.text().contains(['\u{1b}', '\u{9b}', '\u{202e}']));
         assert_eq!(place.json_lines(&["list"])[0]["key"], key);
         assert_eq!(place.json_lines(&["blocks", "--", key]).len(), 3, "{key:?}");
         place.run(&["destroy", "--", key]).done();

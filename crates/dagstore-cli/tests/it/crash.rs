@@ -86,11 +86,16 @@ fn what_was_interrupted_can_be_destroyed() {
 fn an_interruption_from_the_keyboard_closes_the_store() {
     let place = Place::with_store();
     let car = place.car("a.car", 1, 8000, 1000);
-    let mut running = place.start_indexing("a", &car);
+    let path = car.path();
+    let mut running = place.start(&["-v", "demo-child", "--key", "a", "--bytes-per-second", "524288", path]);
+    assert!(running.line().starts_with("indexing "));
     let pid = rustix::process::Pid::from_child(&running.process);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    // The command isn't told of as failed.
     assert_eq!(running.line(), "");
-    assert_eq!(running.end(), (Some(130), String::new()));
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130));
+    assert!(said.contains("the store was closed") && !said.contains("error: "), "{said}");
     // What was built of the index went with it.
     assert_eq!(indices(&place), [""; 0]);
     assert_eq!(place.states(), [("a".to_owned(), "Initializing".to_owned())]);

@@ -24,13 +24,14 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
 #[test]
 fn what_nobody_reads_is_done_all_the_same() {
     let place = Place::new();
-    place.car("a.car", 1, 3, 10);
-    place.car("b.car", 1, 3, 20);
+    // More than are registered at once.
+    let names: Vec<_> = (0..40).map(|number| format!("{number}.car")).collect();
+    let cars = names.iter().map(|name| place.car(name, 1, 3, 10)).collect::<Vec<_>>();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let ran = run(place.command(&["register", "a.car", "b.car"]).stdout(writer));
+    let ran = run(place.command(&["register"]).args(&names).stdout(writer));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    assert_eq!(place.states().len(), 2);
+    assert_eq!(place.states().len(), cars.len());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = place.command(&["info", "nobody"]).stderr(writer).output().unwrap();
@@ -107,6 +108,8 @@ fn a_file_is_written_whole_or_not_at_all() {
     let ran = place.run(&["get", &cid.to_string(), "-o", "block"]).done();
     assert_eq!(ran.text(), format!("wrote block: {} bytes out of the shard a\n", data.len()));
     assert_eq!(&std::fs::read(place.root().join("block")).unwrap(), data);
+    let ran = place.run(&["get", &cid.to_string(), "-o", "\u{1b}[2J"]).done();
+    assert!(ran.text().starts_with("wrote \\u{1b}[2J: "), "{}", ran.text());
     let (error, _) = place.run(&["get", &cid.to_string(), "-o", "absent/block"]).failed(1);
     assert!(error.starts_with("cannot write absent/block: "), "{error}");
     let (error, _) = place.run(&["get", &cid.to_string(), "-o", "store"]).failed(1);

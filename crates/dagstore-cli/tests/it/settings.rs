@@ -91,6 +91,6 @@ fn a_program_without_rocksdb_says_how_to_get_one_with_it() {
     std::fs::create_dir(place.store()).unwrap();
     let settings = "format = 1\ndatastore = \"rocksdb\"\ncodec = \"cbor\"\n";
     std::fs::write(place.store().join("dagstore.toml"), settings).unwrap();
-    let (error, _) = place.run(&["list"]).failed(1);
-    assert!(error.contains("--features rocksdb"), "{error}");
+    let (error, advice) = place.run(&["gc"]).failed(1);
+    assert!(error.contains("rocksdb") && advice.ends_with("--features rocksdb"), "{error}: {advice}");
 }

@@ -109,6 +109,25 @@ async fn a_shard_that_ends_the_process_three_times_is_given_up() {
 }
 
 #[tokio::test]
+async fn closing_in_the_middle_of_the_work_is_no_start_that_was_not_survived() {
+    let world = World::new();
+    let mut engine = world.open().await;
+    world.gate.shut();
+    engine.register("a", URL).detached().await.unwrap();
+    for _ in 0..5 {
+        reader_at(&world.gate).await;
+        let gate = world.gate.clone();
+        let (closed, ()) = tokio::join!(engine.close(), async { gate.open() });
+        closed.unwrap();
+        world.gate.shut();
+        engine = world.open().await;
+    }
+    world.gate.open();
+    assert_eq!(engine.resumed().await.unwrap().available, 1);
+    read_all(&engine, "a", &world.car).await;
+}
+
+#[tokio::test]
 async fn numbers_are_never_given_out_twice() {
     let world = World::new();
     let mut numbers = std::collections::BTreeSet::new();
@@ -140,6 +159,7 @@ async fn what_no_record_names_is_removed_and_nothing_else() {
     engine.resumed().await.unwrap();
     assert_eq!(world.indices(), 1);
     read_all(&engine, "a", &world.car).await;
+    assert_eq!(engine.gc().await.unwrap().indices_removed, 1, "what opening removed is told once");
     assert_eq!(engine.gc().await.unwrap().indices_removed, 0);
 }
 

@@ -29,6 +29,7 @@ fn events(shard: &Shard) -> Vec<Event> {
         done(attempt),
         done(attempt + 1),
         failed(attempt),
+        Event::Interrupted { registration: REGISTRATION, attempt: current, now: NOW },
         recover(5),
         Event::Recover { waiter: None, now: NOW },
         destroy(6),
@@ -122,6 +123,7 @@ fn check_waiters(before: &Shard, event: &Event, after: &Shard, effects: &Effects
         | Event::Destroy { waiter, .. } => expected.push(*waiter),
         Event::Release
         | Event::Available { .. }
+        | Event::Interrupted { .. }
         | Event::Failed { .. }
         | Event::Recover { waiter: None, .. }
         | Event::Destroyed { .. }

@@ -260,3 +260,16 @@ fn a_waiter_that_goes_away_takes_nothing_with_it() {
     assert_eq!(opened(&run_durably(&mut shard, done(1))), [2]);
     assert_eq!(shard.references(), 1);
 }
+
+#[test]
+fn work_that_was_ended_on_request_is_no_start_that_was_not_survived() {
+    let mut shard = shard(ShardState::Initializing);
+    run(&mut shard, acquire(1));
+    assert_eq!(answers(&run_durably(&mut shard, initialize(2))), [(2, Answer::Begin(Attempt(2)))]);
+    let starts = |shard: &Shard| shard.record().map(|record| (record.attempt, record.starts));
+    assert_eq!(starts(&shard), Some((Attempt(2), 1)));
+    let interrupted = || Event::Interrupted { registration: REGISTRATION, attempt: Attempt(2), now: NOW };
+    run_durably(&mut shard, interrupted());
+    assert_eq!((starts(&shard), shard.parked()), (Some((Attempt(2), 0)), 1));
+    assert_eq!(run(&mut shard, interrupted()).as_slice(), [Effect::Stale]);
+}
