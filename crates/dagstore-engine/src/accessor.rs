@@ -25,7 +25,7 @@ pub(crate) struct OpenShard {
 #[derive(Debug)]
 pub struct ShardAccessor {
     shard: Arc<OpenShard>,
-    /// Dropped last, so that nothing of the shard is open when it is released.
+    /// Dropped last: with the last one, source and index are closed.
     _reference: Reference,
 }
 

@@ -36,7 +36,8 @@ pub(crate) async fn acquire(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAcc
         }
         tokio::task::yield_now().await;
     };
-    for _ in 0..=MOST_LOSSES {
+    let mut losses = 0;
+    loop {
         let reference = match reply {
             Reply::Open(reference) => reference,
             Reply::Answer(Answer::Refused(refusal)) => return Err(core.refused(key, refusal)),
@@ -46,9 +47,12 @@ pub(crate) async fn acquire(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAcc
             Ok(shard) => return Ok(ShardAccessor::new(shard, reference)),
             Err(unopened) => unopened,
         };
+        losses += usize::from(matches!(unopened, Unopened::IndexLost));
+        if losses > MOST_LOSSES {
+            return Err(Error::IndexKeepsVanishing(key.clone()));
+        }
         reply = give_back(core, key, reference, unopened).await?;
     }
-    Err(Error::IndexKeepsVanishing(key.clone()))
 }
 
 /// Tells the machine why the reference comes back, and waits for what it says to that.
@@ -86,9 +90,14 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
         Ok(Arc::new(OpenShard { key, index, reader, verify: shared.options.verify_on_read }))
     };
-    tokio::task::spawn_blocking(open).await.unwrap_or_else(|_| {
-        let text = "the task that opened the shard panicked; this is a fault of the program";
-        Err(Unopened::Failed(ShardError::new(ErrorKind::Internal, text)))
+    core.runtime.spawn_blocking(open).await.unwrap_or_else(|error| {
+        // A runtime that shuts down is no reason for a shard to fail for good.
+        let (kind, text) = if error.is_cancelled() {
+            (ErrorKind::Storage, "the store's runtime is shutting down")
+        } else {
+            (ErrorKind::Internal, "the task that opened the shard panicked; this is a fault of the program")
+        };
+        Err(Unopened::Failed(ShardError::new(kind, text)))
     })
 }
 

@@ -1,10 +1,10 @@
 //! A shard in memory: its machine, its inbox, its waiters, its task.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use dagstore_fsm::{Answer, Effect, Effects, Event, Shard, WaiterId, transition};
+use dagstore_fsm::{Answer, Effect, Effects, Event, Refusal, Shard, WaiterId, transition};
 use dagstore_types::{Attempt, Registration, ShardKey};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot, watch};
@@ -28,35 +28,66 @@ pub(crate) struct CellState {
     pub(crate) shard: Shard,
     /// Events that came while a step was under way, in order.
     inbox: VecDeque<Event>,
-    waiters: HashMap<WaiterId, oneshot::Sender<Reply>>,
+    waiters: HashMap<WaiterId, Sender>,
     next_waiter: u64,
     /// The record changed between Available and Serving since it was last written.
     pub(crate) flipped: bool,
     /// What is being worked on, if anything.
     pub(crate) task: Option<Task>,
     /// The source and index that accessors share, while there are any.
-    opened: Option<(Attempt, Arc<OnceCell<Arc<OpenShard>>>)>,
+    opened: Option<Opened>,
     /// The cell is out of the catalogue: whoever holds it looks the key up again.
     gone: bool,
 }
 
+/// What the accessors of an attempt share, once the first of them has opened it.
+type Opened = (Attempt, Arc<OnceCell<Arc<OpenShard>>>);
+
 /// A running task.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
-    pub(crate) cancelled: Arc<AtomicBool>,
+    cancelled: Arc<watch::Sender<bool>>,
     pub(crate) progress: Arc<Progress>,
     /// Closed when the task has ended.
     pub(crate) ended: watch::Receiver<()>,
 }
 
 impl Task {
+    pub(crate) fn new(ended: watch::Receiver<()>) -> Self {
+        Self { cancelled: Arc::new(watch::Sender::new(false)), progress: Arc::new(Progress::default()), ended }
+    }
+
+    /// Asks the task to end.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.send_replace(true);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// What `work` gives, or `None` once the task is asked to end: `work` is dropped then.
+    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut cancelled = self.cancelled.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is in the task itself, so this can't fail.
+            _ = cancelled.wait_for(|cancelled| *cancelled) => None,
+            value = work => Some(value),
+        }
+    }
+
     /// Asks the task to end, and waits until it has.
-    pub(crate) async fn cancel(mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    pub(crate) async fn end(mut self) {
+        self.cancel();
         // The sender is dropped with the task, and never sends.
         while self.ended.changed().await.is_ok() {}
     }
 }
+
+/// How a waiter is answered; `None` tells it to ask again, because the cell is out of the catalogue.
+type Sender = oneshot::Sender<Option<Reply>>;
+type Receiver = oneshot::Receiver<Option<Reply>>;
 
 /// What a waiter receives.
 #[derive(Debug)]
@@ -139,10 +170,7 @@ impl Cell {
     fn release(self: &Arc<Self>) {
         let mut state = self.state.lock();
         let outcome = self.apply(&mut state, Event::Release);
-        let last = if state.shard.references() == 0 { state.opened.take() } else { None };
         drop(state);
-        // Closes source and index, which is I/O.
-        drop(last);
         for effect in outcome.settle(self) {
             if let Effect::Trace(operation) = effect {
                 tracing::trace!(shard = %self.key, operation = operation.name());
@@ -153,13 +181,25 @@ impl Cell {
     /// Lets the event happen, and then those that a step had held up, for as long as there is no new step.
     fn apply(self: &Arc<Self>, state: &mut CellState, event: Event) -> Outcome {
         let mut outcome = Outcome::default();
+        let given_up = event == Event::NotSynced;
         let effects = transition(&mut state.shard, event);
         self.absorb(state, effects, &mut outcome);
-        while state.shard.step().is_none()
+        while !state.gone
+            && state.shard.step().is_none()
             && let Some(event) = state.inbox.pop_front()
         {
             let effects = transition(&mut state.shard, event);
             self.absorb(state, effects, &mut outcome);
+        }
+        if state.gone {
+            // Whatever came for the shard that is gone is asked again of the cell that takes its place.
+            state.inbox.clear();
+            outcome.replies.extend(state.waiters.drain().map(|(_, sender)| (Some(sender), None)));
+        } else if given_up && state.shard.step().is_some() {
+            state.refuse_inbox(&mut outcome);
+        }
+        if state.shard.references() == 0 {
+            outcome.unused = state.opened.take();
         }
         debug_assert_eq!(state.shard.validate(), Ok(()));
         outcome
@@ -173,11 +213,11 @@ impl Cell {
                 Effect::Rewrite { registration } => outcome.rewrite = Some(registration),
                 Effect::Defer(event) => state.inbox.push_back(*event),
                 Effect::Reply { waiter, answer } => {
-                    outcome.replies.push((state.waiters.remove(&waiter), Reply::Answer(answer)));
+                    outcome.replies.push((state.waiters.remove(&waiter), Some(Reply::Answer(answer))));
                 }
                 Effect::Open { waiter, registration, attempt } => {
                     let reference = Reference { cell: Some(self.clone()), registration, attempt };
-                    outcome.replies.push((state.waiters.remove(&waiter), Reply::Open(reference)));
+                    outcome.replies.push((state.waiters.remove(&waiter), Some(Reply::Open(reference))));
                 }
                 Effect::Forget => {
                     state.gone = true;
@@ -194,13 +234,29 @@ impl Cell {
     }
 }
 
+impl CellState {
+    /// The step is a fact that can't be written for now. Whoever waits behind it is told; what has happened stays.
+    fn refuse_inbox(&mut self, outcome: &mut Outcome) {
+        let waiters = &mut self.waiters;
+        self.inbox.retain(|event| {
+            if let Some(waiter) = event.waiter() {
+                let refused = Reply::Answer(Answer::Refused(Refusal::NotDurable));
+                outcome.replies.push((waiters.remove(&waiter), Some(refused)));
+            }
+            !event.is_request()
+        });
+    }
+}
+
 /// What is left to do once the cell is unlocked.
 #[derive(Debug, Default)]
 struct Outcome {
     persist: bool,
     write_behind: bool,
     rewrite: Option<Registration>,
-    replies: Vec<(Option<oneshot::Sender<Reply>>, Reply)>,
+    /// Source and index that nobody has open any more. Closing them is I/O, so it waits for the cell to be unlocked.
+    unused: Option<Opened>,
+    replies: Vec<(Option<Sender>, Option<Reply>)>,
     effects: Effects,
 }
 
@@ -259,15 +315,15 @@ impl Drop for Reference {
 pub(crate) struct Waiting {
     cell: Arc<Cell>,
     waiter: WaiterId,
-    receiver: oneshot::Receiver<Reply>,
+    receiver: Receiver,
 }
 
 impl Waiting {
-    /// The answer.
+    /// The answer; `None` where the cell is out of the catalogue by now.
     ///
     /// # Errors
     /// [`Error::Closed`] when the store closes before there is one.
-    pub(crate) async fn answer(mut self) -> Result<Reply> {
+    pub(crate) async fn answer(mut self) -> Result<Option<Reply>> {
         (&mut self.receiver).await.map_err(|_| Error::Closed)
     }
 }

@@ -13,7 +13,7 @@ use crate::error::index_error;
 /// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes the index.
 pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration) {
     if let Some(task) = cell.with(|state| state.task.clone()) {
-        task.cancel().await;
+        task.end().await;
     }
     let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
     let name = OwnName::new(cell.key(), registration, attempt);

@@ -1,5 +1,6 @@
 //! The committer: one batch, one sync, for the steps of all cells that wait.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use dagstore_fsm::{Event, Write};
 use dagstore_types::Registration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::cell::Cell;
 use crate::core::Core;
@@ -21,10 +23,15 @@ const WRITE_BEHIND: Duration = Duration::from_secs(1);
 /// The most steps in a batch, so that one batch can't make the next wait for long.
 const MOST_STEPS: usize = 4096;
 
+/// How many rows may wait to be set right before new requests are refused. Each stands for a request that was given up
+/// while the datastore was down.
+const MOST_REWRITES: usize = 4096;
+
 /// How long the next batch waits after one that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// What waits to be written. Every cell stands in each list at most once, so the lists are bounded by the catalogue.
+/// What waits to be written. A cell stands among the steps and among the flips at most once, so these are bounded by the
+/// catalogue; for rewrites there is a bound of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     lists: Mutex<Lists>,
@@ -39,7 +46,7 @@ struct Lists {
     steps: Vec<Arc<Cell>>,
     flips: Vec<Arc<Cell>>,
     /// Rows that may differ from the records of their cells, because a write was given up.
-    rewrites: Vec<(Registration, Arc<Cell>)>,
+    rewrites: BTreeMap<Registration, Arc<Cell>>,
     /// Who waits for all that was taken up before.
     flushes: Vec<oneshot::Sender<()>>,
     /// There is no committer any more, and nothing is taken up.
@@ -56,11 +63,17 @@ impl Commits {
     /// Takes the cell's flip up, to be written with the next batch, or after a while.
     pub(crate) fn write_behind(&self, cell: Arc<Cell>) {
         self.take_up(|lists| lists.flips.push(cell));
+        self.wake.notify_one();
     }
 
     /// Takes the row of `registration` up, to be set to the cell's record, or deleted.
     pub(crate) fn rewrite(&self, registration: Registration, cell: Arc<Cell>) {
-        self.take_up(|lists| lists.rewrites.push((registration, cell)));
+        self.take_up(|lists| drop(lists.rewrites.insert(registration, cell)));
+    }
+
+    /// Whether there is room for the row of one more request that may have to be given up.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lists.lock().rewrites.len() < MOST_REWRITES
     }
 
     /// What the datastore said last, while it refuses writes.
@@ -98,6 +111,26 @@ impl Commits {
         }
     }
 
+    /// Waits until there is something to write: at once where somebody waits for it, else after a while.
+    async fn due(&self) {
+        let mut deadline = None;
+        loop {
+            let stopping = self.stopping.load(Ordering::Acquire);
+            let urgency = self.lists.lock().urgency();
+            match urgency {
+                Urgency::Now => return,
+                _ if stopping => return,
+                Urgency::Idle => self.wake.notified().await,
+                Urgency::Behind => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + WRITE_BEHIND);
+                    if tokio::time::timeout_at(deadline, self.wake.notified()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     fn take(&self) -> Lists {
         let mut lists = self.lists.lock();
         let most = lists.steps.len().min(MOST_STEPS);
@@ -115,31 +148,50 @@ impl Commits {
 /// Writes what is taken up until [`Commits::stop`]; `_ended` is dropped then.
 pub(crate) async fn run(core: Arc<Core>, _ended: watch::Sender<()>) {
     let commits = core.commits.clone();
+    let _last = Last(core.clone());
     loop {
+        commits.due().await;
         // Read first: whatever was taken up before the stop is then in the lists below.
         let stopping = commits.stopping.load(Ordering::Acquire);
         let mut lists = commits.take();
-        let (found_steps, found_any) = (!lists.steps.is_empty(), !lists.is_empty());
-        if found_any {
-            let flushes = std::mem::take(&mut lists.flushes);
-            commit(&core, lists).await;
-            for flush in flushes {
-                let _gone_away = flush.send(());
-            }
+        let found_steps = !lists.steps.is_empty();
+        let flushes = std::mem::take(&mut lists.flushes);
+        commit(&core, lists).await;
+        for flush in flushes {
+            let _gone_away = flush.send(());
         }
-        if stopping && !found_steps {
+        if stopping && (!found_steps || commits.degraded().is_some()) {
             return;
-        }
-        if !found_steps {
-            // Woken or not, flips are written when their time has come.
-            let _woken_or_time = tokio::time::timeout(WRITE_BEHIND, commits.wake.notified()).await;
         }
     }
 }
 
+/// Without a committer nobody would ever be answered, so its end, however it comes, closes the engine.
+struct Last(Arc<Core>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.stop_working();
+        self.0.commits.abandon();
+    }
+}
+
+/// Whether somebody waits for what is in the lists.
+enum Urgency {
+    Now,
+    Behind,
+    Idle,
+}
+
 impl Lists {
-    fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.flips.is_empty() && self.rewrites.is_empty() && self.flushes.is_empty()
+    fn urgency(&self) -> Urgency {
+        if !self.steps.is_empty() || !self.flushes.is_empty() {
+            Urgency::Now
+        } else if !self.flips.is_empty() || !self.rewrites.is_empty() {
+            Urgency::Behind
+        } else {
+            Urgency::Idle
+        }
     }
 }
 
@@ -171,10 +223,16 @@ async fn commit(core: &Arc<Core>, lists: Lists) {
         }
         written.push((cell, encoded.is_ok()));
     }
+    let all_encoded = written.iter().all(|(_, encoded)| *encoded);
     let outcome = core.write(batch, durability).await;
     if let Err(error) = &outcome {
         tracing::error!(%error, "the datastore refuses writes");
-        core.commits.take_up(|lists| lists.rewrites.extend(rewrites));
+        let flips = flips.into_iter().filter(|cell| !cell.with(|state| std::mem::replace(&mut state.flipped, true)));
+        let flips: Vec<_> = flips.collect();
+        core.commits.take_up(|lists| {
+            lists.rewrites.extend(rewrites);
+            lists.flips.extend(flips);
+        });
     }
     core.commits.degraded.lock().clone_from(&outcome.as_ref().err().cloned());
     for (cell, encoded) in written {
@@ -182,7 +240,7 @@ async fn commit(core: &Arc<Core>, lists: Lists) {
         let effects = cell.tell(event);
         core.perform(&cell, effects);
     }
-    if outcome.is_err() {
+    if outcome.is_err() || !all_encoded {
         tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
     }
 }

@@ -70,12 +70,26 @@ impl Core {
         Ok(())
     }
 
+    /// Refuses requests while too many that were given up before wait to be undone.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`].
+    pub(crate) fn check_room(&self, key: &ShardKey) -> Result<()> {
+        if self.commits.has_room() {
+            return Ok(());
+        }
+        Err(Error::NotDurable { key: key.clone(), source: self.commits.degraded() })
+    }
+
     /// The cell of a registered shard.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Quarantined`].
     pub(crate) fn cell(&self, key: &ShardKey) -> Result<Arc<Cell>> {
+        if let Some(cell) = self.catalogue.get(key) {
+            return Ok(cell);
+        }
         self.quarantine.check(key)?;
-        self.catalogue.get(key).ok_or_else(|| Error::NotFound(key.clone()))
+        Err(Error::NotFound(key.clone()))
     }
 }

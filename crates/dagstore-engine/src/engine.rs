@@ -39,7 +39,16 @@ struct Closing {
     committer: Mutex<Option<tokio::task::JoinHandle<()>>>,
     committer_ended: watch::Receiver<()>,
     resumed: watch::Receiver<Option<ResumeReport>>,
-    close: tokio::sync::Mutex<bool>,
+    /// What closing gave, once it is done.
+    closed: tokio::sync::Mutex<Option<CloseOutcome>>,
+}
+
+/// How closing ended.
+#[derive(Debug)]
+enum CloseOutcome {
+    Clean,
+    TimedOut,
+    NotDurable(dagstore_datastore::Error),
 }
 
 impl Drop for Closing {
@@ -98,8 +107,8 @@ impl Engine {
             });
         }
         let committer = Mutex::new(committer);
-        let close = tokio::sync::Mutex::new(false);
-        let closing = Arc::new(Closing { core: core.clone(), committer, committer_ended, resumed, close });
+        let closed = tokio::sync::Mutex::new(None);
+        let closing = Arc::new(Closing { core: core.clone(), committer, committer_ended, resumed, closed });
         Ok(Self { core, closing })
     }
 
@@ -195,16 +204,24 @@ impl Engine {
     }
 
     /// Closes the store: refuses new calls, answers whoever waits with [`Error::Closed`], ends tasks, makes everything
-    /// durable and frees the datastore. Accessors outlive it. A second call returns at once.
+    /// durable and frees the datastore. Accessors outlive it. A second call returns the same.
     ///
     /// # Errors
     /// [`Error::CloseTimedOut`] after the deadline of the options; [`Error::Datastore`] when the last writes are not
     /// durable. The store is closed all the same, and the next opening mends what was left.
     pub async fn close(&self) -> Result<()> {
-        let mut done = self.closing.close.lock().await;
-        if *done {
-            return Ok(());
+        let mut closed = self.closing.closed.lock().await;
+        if closed.is_none() {
+            *closed = Some(self.close_once().await);
         }
+        match &*closed {
+            None | Some(CloseOutcome::Clean) => Ok(()),
+            Some(CloseOutcome::TimedOut) => Err(Error::CloseTimedOut),
+            Some(CloseOutcome::NotDurable(error)) => Err(error.clone().into()),
+        }
+    }
+
+    async fn close_once(&self) -> CloseOutcome {
         let core = &self.core;
         core.stop_working();
         let mut committer_ended = self.closing.committer_ended.clone();
@@ -220,9 +237,11 @@ impl Engine {
         core.commits.abandon();
         let closed = core.datastore.close().await;
         drop(core.hold.lock().take());
-        *done = true;
-        ended.map_err(|_| Error::CloseTimedOut)?;
-        Ok(closed?)
+        match (ended, core.commits.degraded(), closed) {
+            (Err(_), _, _) => CloseOutcome::TimedOut,
+            (Ok(()), Some(error), _) | (Ok(()), None, Err(error)) => CloseOutcome::NotDurable(error),
+            (Ok(()), None, Ok(())) => CloseOutcome::Clean,
+        }
     }
 
     /// Sends a request and translates its answer.
@@ -233,6 +252,7 @@ impl Engine {
     ) -> Result<()> {
         loop {
             self.core.check_active()?;
+            self.core.check_room(key)?;
             let cell = self.core.cell(key)?;
             let now = self.core.now();
             if let Some(reply) = self.core.ask(&cell, |waiter| event(waiter, now)).await? {
@@ -245,13 +265,13 @@ impl Engine {
 
 impl Core {
     /// Refuses new calls, drops everybody who waits, and asks tasks to end.
-    fn stop_working(&self) {
+    pub(crate) fn stop_working(&self) {
         self.closed.store(true, Ordering::Release);
         self.initialising.close();
         for cell in self.catalogue.cells() {
             cell.drop_waiters();
             if let Some(task) = cell.with(|state| state.task.clone()) {
-                task.cancelled.store(true, Ordering::Relaxed);
+                task.cancel();
             }
         }
     }
@@ -308,6 +328,7 @@ impl Register<'_> {
         let core = &self.engine.core;
         core.check_active()?;
         let (key, url) = (self.key?, self.url?);
+        core.check_room(&key)?;
         core.quarantine.check(&key)?;
         let mount = core.registry.instantiate(&url)?;
         if !mount.capabilities().random_access {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
 use std::time::Duration;
 
 use dagstore_car::{CarReader, ScanOptions};
@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use crate::cell::{Cell, Reply, Task};
 use crate::core::Core;
 use crate::error::{car_error, index_error, mount_error};
-use crate::info::Progress;
 
 /// How long a start waits after the datastore refused to count it.
 const PAUSE_WHEN_NOT_DURABLE: Duration = Duration::from_secs(1);
@@ -26,7 +25,7 @@ const PAUSE_WHEN_NOT_DURABLE: Duration = Duration::from_secs(1);
 /// Starts the work, unless it is being done already.
 pub(crate) fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration) {
     let (running, ended) = watch::channel(());
-    let task = Task { cancelled: Arc::new(AtomicBool::new(false)), progress: Arc::new(Progress::default()), ended };
+    let task = Task::new(ended);
     let first = cell.with(|state| {
         let first = state.task.is_none();
         if first {
@@ -56,7 +55,7 @@ async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration, task:
     match outcome {
         None => {}
         // A shard that is being destroyed takes no notice of it, and one whose store closes begins again later.
-        Some((attempt, _)) if task.cancelled.load(Ordering::Relaxed) => {
+        Some((attempt, _)) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
         Some((attempt, Ok(()))) => core.tell(&cell, Event::Available { registration, attempt, now }),
@@ -72,9 +71,9 @@ async fn begin<'a>(
     registration: Registration,
     task: &Task,
 ) -> Option<(Attempt, tokio::sync::SemaphorePermit<'a>)> {
-    let room = core.initialising.acquire().await.ok()?;
+    let room = task.unless_cancelled(core.initialising.acquire()).await?.ok()?;
     loop {
-        if task.cancelled.load(Ordering::Relaxed) || core.is_closed() {
+        if task.is_cancelled() || core.is_closed() {
             return None;
         }
         let now = core.now();
@@ -82,7 +81,7 @@ async fn begin<'a>(
         match answer {
             Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => return Some((attempt, room)),
             Ok(Some(Reply::Answer(Answer::Refused(Refusal::NotDurable)))) => {
-                tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE).await;
+                task.unless_cancelled(tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE)).await?;
             }
             Ok(_) | Err(_) => return None,
         }
@@ -93,12 +92,18 @@ async fn work(core: &Arc<Core>, cell: &Arc<Cell>, name: OwnName, task: &Task) ->
     let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
     let mount =
         MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url)).map_err(|error| mount_error(&error))?;
-    let opened = mount.open().await.map_err(|error| mount_error(&error))?;
-    let (shared, task, source) = (core.clone(), task.clone(), opened.clone());
-    tokio::task::spawn_blocking(move || index(&shared, name, source, &task))
-        .await
-        .unwrap_or_else(|_| Err(panicked()))?;
-    unchanged(&*mount, &opened).await
+    let opened = task.unless_cancelled(mount.open()).await.ok_or_else(cancelled)?;
+    let opened = opened.map_err(|error| mount_error(&error))?;
+    let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
+    let indexed = core.runtime.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
+    indexed.unwrap_or_else(|error| {
+        // A runtime that shuts down is the store's end, not the shard's fault.
+        if error.is_cancelled() {
+            task.cancel();
+        }
+        Err(panicked())
+    })?;
+    task.unless_cancelled(unchanged(&*mount, &opened)).await.ok_or_else(cancelled)?
 }
 
 /// Builds and publishes the index. Runs on a blocking thread.
@@ -116,7 +121,7 @@ fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), 
             return ControlFlow::Break(());
         }
         task.progress.set(block.end, total_bytes);
-        if task.cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if task.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Some(error) = refused {
         return Err(index_error(&error));
@@ -135,6 +140,11 @@ async fn unchanged(mount: &dyn Mount, opened: &Opened) -> Result<(), ShardError>
         return Ok(());
     }
     Err(ShardError::new(ErrorKind::SourceChanged, "the source changed while it was being indexed; recover the shard"))
+}
+
+/// Nobody hears of this one: a task that was asked to end tells no error.
+fn cancelled() -> ShardError {
+    ShardError::new(ErrorKind::Internal, "the task was asked to end")
 }
 
 fn panicked() -> ShardError {

@@ -44,7 +44,7 @@ pub struct Options {
     pub strict: bool,
     /// What to do about shards that were Errored when the store stopped.
     pub recovery: RecoveryPolicy,
-    /// After how many starts that the process didn't survive a shard is given up.
+    /// After how many starts that the process didn't survive a shard is given up; 0 counts as 1.
     pub max_starts: u32,
     /// How many shards are initialised at once. The others wait in line.
     pub max_initialising: usize,
@@ -67,7 +67,8 @@ pub enum Mode {
     /// It resumes what was interrupted, and serves everything.
     #[default]
     Active,
-    /// It reads the catalogue and answers questions about it. It resumes nothing, collects nothing, writes nothing.
+    /// It reads the catalogue and answers questions about it. It resumes nothing, collects nothing, and writes no row and no
+    /// file of its own; what an embedded database does to its files when it is opened remains.
     Paused,
 }
 

@@ -61,7 +61,7 @@ impl Core {
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        waiting.answer().await.map(Some)
+        waiting.answer().await
     }
 
     /// Starts a task that closing waits for.

@@ -9,6 +9,9 @@ use crate::Result;
 use crate::core::Core;
 use crate::rows::{META, NEXT_REGISTRATION};
 
+/// Numbers from this one on are never given out: no store lives that long, so one that is met is damage.
+pub(crate) const NUMBERS_END: u64 = 1 << 63;
+
 /// How many numbers are made durable as given out at once. A crash loses at most so many.
 const BLOCK: u64 = 1024;
 
@@ -31,11 +34,15 @@ impl Registrations {
     /// The next number.
     ///
     /// # Errors
-    /// [`Error::Datastore`](crate::Error::Datastore) when a new block can't be made durable.
+    /// [`Error::Datastore`](crate::Error::Datastore) when a new block can't be made durable,
+    /// [`Error::Closed`](crate::Error::Closed).
     pub(crate) async fn next(&self, core: &Core) -> Result<Registration> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= self.durable_end.load(Ordering::Acquire) {
             let _one_at_a_time = self.refill.lock().await;
+            // Closing waits for whoever holds this, so nothing is written after it.
+            let _running = core.tasks.subscribe();
+            core.check_active()?;
             if number >= self.durable_end.load(Ordering::Acquire) {
                 let end = number + BLOCK;
                 let mut batch = Batch::new();

@@ -16,6 +16,7 @@ use crate::committer::Commits;
 use crate::core::Core;
 use crate::options::Parts;
 use crate::quarantine::{Quarantine, Quarantined};
+use crate::registrations::NUMBERS_END;
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, registration_of};
 use crate::{Error, Options, Result, cleanup, gc, initialise};
 
@@ -52,6 +53,9 @@ pub(crate) async fn load(parts: &Parts, options: &Options, commits: &Arc<Commits
     let next = parts.datastore.get(META, NEXT_REGISTRATION.as_bytes()).await?;
     let damaged = |_| Error::DamagedIdentity { row: NEXT_REGISTRATION };
     let next = next.map(|row| row[..].try_into().map(u64::from_be_bytes)).transpose().map_err(damaged)?;
+    if next.is_some_and(|next| next >= NUMBERS_END) {
+        return Err(Error::DamagedIdentity { row: NEXT_REGISTRATION });
+    }
     let mut loaded = Loaded {
         catalogue: Catalogue::new(),
         quarantine: Quarantine::default(),
@@ -61,10 +65,10 @@ pub(crate) async fn load(parts: &Parts, options: &Options, commits: &Arc<Commits
     let mut pages = parts.datastore.scan(SHARDS, &[]);
     while let Some(page) = pages.next().await {
         for (row, value) in page?.iter() {
-            if let Some(registration) = registration_of(row) {
+            if let Some(registration) = registration_of(row).filter(|registration| registration.0 < NUMBERS_END) {
                 // The counter's row is written before any number of its block is given out; this is for a store whose
                 // counter was lost all the same.
-                loaded.next_registration = loaded.next_registration.max(registration.0.saturating_add(1));
+                loaded.next_registration = loaded.next_registration.max(registration.0 + 1);
             }
             match read_row(parts, &loaded.catalogue, row, value) {
                 Ok(record) => loaded.restore(record, parts, options, commits),
@@ -88,6 +92,9 @@ fn read_row(parts: &Parts, catalogue: &Catalogue, row: &[u8], value: &[u8]) -> R
     let key = split.as_ref().ok().and_then(Row::shard_key);
     let quarantined = |reason: String| Quarantined { registration, key: key.clone(), reason };
     let record = split.and_then(|row| row.decode(&parts.codecs)).map_err(|error| quarantined(error.to_string()))?;
+    if record.registration.0 >= NUMBERS_END {
+        return Err(quarantined(format!("{} is no registration number", record.registration)));
+    }
     if Some(record.registration) != registration {
         return Err(quarantined(format!("the row of registration {registration:?} holds {}", record.registration)));
     }

@@ -20,14 +20,15 @@ impl Core {
     pub(crate) async fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
         let degraded = self.commits.degraded();
         let patience = if degraded.is_some() { Duration::ZERO } else { self.options.persist_deadline };
-        let deadline = Instant::now() + patience;
+        // A deadline beyond what a clock can tell is none.
+        let deadline = Instant::now().checked_add(patience);
         let mut reopen = degraded.is_some_and(|error| error.class() == ErrorClass::NeedsReopen);
         let mut pause = FIRST_PAUSE;
         loop {
             let Err(error) = self.try_write(batch.clone(), durability, reopen).await else { return Ok(()) };
             let class = error.class();
             let hopeless = !matches!(class, ErrorClass::Transient | ErrorClass::NeedsReopen);
-            if hopeless || Instant::now() + pause >= deadline {
+            if hopeless || deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
                 return Err(error);
             }
             tracing::warn!(%error, "writing again");

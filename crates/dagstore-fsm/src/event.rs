@@ -124,3 +124,39 @@ pub enum Event {
     /// The step could not be made durable in time; whether it will be seen after a crash is unknown.
     NotSynced,
 }
+
+impl Event {
+    /// Who waits for the answer, if anybody.
+    pub fn waiter(&self) -> Option<WaiterId> {
+        match self {
+            Self::Register { waiter, .. }
+            | Self::Acquire { waiter, .. }
+            | Self::AcquireFailed { waiter, .. }
+            | Self::IndexLost { waiter, .. }
+            | Self::Initialize { waiter, .. }
+            | Self::Destroy { waiter, .. } => Some(*waiter),
+            Self::Recover { waiter, .. } => *waiter,
+            Self::Release
+            | Self::Available { .. }
+            | Self::Interrupted { .. }
+            | Self::Failed { .. }
+            | Self::Destroyed { .. }
+            | Self::CleanupFailed { .. }
+            | Self::CancelWaiter { .. }
+            | Self::Synced
+            | Self::NotSynced => None,
+        }
+    }
+
+    /// Whether it only asks for something, so that dropping it loses nothing that has happened.
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Register { .. }
+                | Self::Acquire { .. }
+                | Self::Initialize { .. }
+                | Self::Destroy { .. }
+                | Self::Recover { .. }
+        )
+    }
+}

@@ -41,7 +41,7 @@ pub struct Facts {
 pub struct RestartOptions {
     /// What to do about Errored shards.
     pub policy: RecoveryPolicy,
-    /// After how many starts that the process did not survive a shard is given up.
+    /// After how many starts that the process did not survive a shard is given up; 0 counts as 1.
     pub max_starts: u32,
 }
 
@@ -73,7 +73,7 @@ pub fn restart(record: &ShardRecord, facts: Facts, options: RestartOptions) -> R
         ShardState::New if record.lazy => Restart::Rest,
         ShardState::New => Restart::Initialize,
         ShardState::Initializing | ShardState::Recovering if facts.index_complete => Restart::MakeAvailable,
-        ShardState::Initializing | ShardState::Recovering if record.starts >= options.max_starts => {
+        ShardState::Initializing | ShardState::Recovering if record.starts >= options.max_starts.max(1) => {
             let text = format!(
                 "the process did not survive {} starts of initialising this shard; its CAR may be what ends it",
                 record.starts

@@ -102,8 +102,11 @@ pub(crate) fn not_synced(shard: &mut Shard) -> Effects {
     let answer = Answer::Refused(Refusal::NotDurable);
     let mut effects = Effects::new();
     match cause {
-        Cause::Register { waiter, .. } | Cause::Initialize { waiter } | Cause::Destroy { waiter } => {
-            effects.push(reply(waiter, answer));
+        Cause::Register { waiter, .. } | Cause::Destroy { waiter } => effects.push(reply(waiter, answer)),
+        Cause::Initialize { waiter } => {
+            effects.push(reply(waiter, answer.clone()));
+            effects.extend(shard.answer_parked(&answer));
+            effects.extend(shard.answer_joined(&answer));
         }
         Cause::Interrupt => {}
         Cause::Queue | Cause::Recover { .. } => {

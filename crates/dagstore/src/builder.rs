@@ -130,7 +130,7 @@ impl Builder {
         self
     }
 
-    /// Opens the store to be looked at only: it resumes nothing, collects nothing and writes nothing.
+    /// Opens the store to be looked at only: it resumes nothing, collects nothing, and writes no row and no file of its own.
     #[must_use]
     pub fn paused(self) -> Self {
         self.configure(|options| options.mode = Mode::Paused)
@@ -140,20 +140,29 @@ impl Builder {
     ///
     /// # Errors
     /// [`OpenError::Locked`] at once when another process has the directory open; [`OpenError::NoStore`] when a store that
-    /// isn't there is to be opened paused; see [`OpenError`] for the others.
+    /// isn't there is to be opened paused; [`OpenError::DatabaseMissing`]; see [`OpenError`] for the others.
     pub async fn open(self) -> Result<Dagstore, OpenError> {
-        let file_system = self.file_system;
         let directory = match &self.directory {
             Some(path) if self.options.mode == Mode::Paused => Some(Directory::lock_existing(path)?),
-            Some(path) => Some(Directory::lock(&*file_system, path)?),
+            Some(path) => Some(Directory::lock(&*self.file_system, path)?),
             None if self.datastore.is_some() => None,
             None => return Err(OpenError::NoPlace),
         };
-        let datastore = match (self.datastore, &directory) {
-            (Some(datastore), _) => datastore,
-            (None, Some(directory)) => self.backend.open(&*file_system, &directory.path).await?,
+        let (datastore, is_own) = match (self.datastore.clone(), &directory) {
+            (Some(datastore), _) => (datastore, false),
+            (None, Some(directory)) => (self.backend.open(&*self.file_system, directory).await?, true),
             (None, None) => return Err(OpenError::NoPlace),
         };
+        let opened = self.open_on(datastore.clone(), directory).await;
+        if opened.is_err() && is_own {
+            // Nobody else has a handle to it, and it must be free when this call returns.
+            let _what_failed_first_tells_more = datastore.close().await;
+        }
+        opened
+    }
+
+    async fn open_on(self, datastore: Arc<dyn Datastore>, directory: Option<Directory>) -> Result<Dagstore, OpenError> {
+        let file_system = self.file_system;
         let identity = identify(&*datastore, &*file_system, directory.as_ref(), self.options.mode).await?;
         let key = FingerprintKey(identity.fingerprint_key);
         let index_repo: Arc<dyn IndexRepo> = match (self.index_repo, &directory) {
@@ -195,6 +204,9 @@ async fn identify(
     Ok(identity)
 }
 
+/// redb's one file, inside its folder.
+const REDB_FILE: &str = "store.redb";
+
 impl Backend {
     /// The name of the backend, of its feature and of its folder.
     pub fn name(self) -> &'static str {
@@ -213,13 +225,21 @@ impl Backend {
         if present { Ok(()) } else { Err(OpenError::BackendMissing { feature: self.name() }) }
     }
 
-    async fn open(self, file_system: &dyn FileSystem, directory: &Path) -> Result<Arc<dyn Datastore>, OpenError> {
+    async fn open(self, file_system: &dyn FileSystem, directory: &Directory) -> Result<Arc<dyn Datastore>, OpenError> {
         self.check_feature()?;
-        let path = directory.join(self.name());
+        let path = directory.path.join(self.name());
+        // A file that is there whenever the database is.
+        let sign = path.join(match self {
+            Self::Redb => REDB_FILE,
+            Self::Rocksdb => "CURRENT",
+        });
+        if directory.has_owner() && !sign.exists() {
+            return Err(OpenError::DatabaseMissing { path: sign });
+        }
         file_system.create_directory(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         match self {
             #[cfg(feature = "redb")]
-            Self::Redb => Ok(Arc::new(dagstore_redb::RedbDatastore::open(path.join("store.redb")).await?)),
+            Self::Redb => Ok(Arc::new(dagstore_redb::RedbDatastore::open(path.join(REDB_FILE)).await?)),
             #[cfg(feature = "rocksdb")]
             Self::Rocksdb => Ok(Arc::new(dagstore_rocksdb::RocksdbDatastore::open(path).await?)),
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]

@@ -47,6 +47,11 @@ impl Directory {
         Ok(Self { path, lock })
     }
 
+    /// Whether the directory is a store's already.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.path.join(ID_FILE).exists()
+    }
+
     /// Checks that the directory belongs to the store of `identity`; `None` stands for a store that is yet to be made.
     ///
     /// Opening a directory with another datastore than its own would find none of its shards, take all its indices for
@@ -58,6 +63,8 @@ impl Directory {
     ) -> Result<(), OpenError> {
         let owner = self.owner(file_system).map_err(|source| self.failed(source))?;
         match (owner, identity) {
+            // Indices of a store whose name is lost are nobody's to remove.
+            (None, _) if self.has_indices(file_system) => Err(OpenError::OtherStore { path: self.path.clone() }),
             (None, _) => Ok(()),
             (Some(owner), Some(identity)) if owner == name_of(identity) => Ok(()),
             (Some(_), _) => Err(OpenError::OtherStore { path: self.path.clone() }),
@@ -74,6 +81,10 @@ impl Directory {
         let _absent_as_a_rule = file_system.remove(&temporary);
         publish(file_system, &temporary, &path, |file| file.write_all(name_of(identity).as_bytes()))
             .map_err(|source| self.failed(source))
+    }
+
+    fn has_indices(&self, file_system: &dyn FileSystem) -> bool {
+        file_system.list(&self.path.join("index")).is_ok_and(|entries| !entries.is_empty())
     }
 
     fn owner(&self, file_system: &dyn FileSystem) -> io::Result<Option<String>> {

@@ -35,6 +35,15 @@ pub enum OpenError {
         /// Which directory.
         path: PathBuf,
     },
+    /// The directory is a store's, but its database is gone.
+    #[error(
+        "the store's database {} is missing; restore it from a backup, or open the store with the datastore that it was made with",
+        .path.display()
+    )]
+    DatabaseMissing {
+        /// What was looked for.
+        path: PathBuf,
+    },
     /// The directory belongs to another store than the datastore does.
     #[error(
         "the directory {} belongs to another store than the datastore does; open it with the datastore that it was made with",
