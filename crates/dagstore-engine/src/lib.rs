@@ -38,7 +38,7 @@ pub use error::Error;
 pub use gc::{GcReport, Kept};
 pub use identity::{FORMAT_VERSION, Identity};
 pub use info::{Progress, ShardInfo};
-pub use options::{Mode, Options, Parts};
+pub use options::{Hold, Mode, Options, Parts};
 pub use quarantine::Quarantined;
 pub use restore::ResumeReport;
 

@@ -1,7 +1,7 @@
 //! A datastore that counts, and fails when it is told to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +21,9 @@ pub struct FaultyDatastore {
 #[derive(Debug, Default)]
 struct Shared {
     failing: Mutex<Option<Failing>>,
+    panicking: AtomicBool,
     writes: AtomicU64,
+    rows: AtomicU64,
     synced: AtomicU64,
     reopened: AtomicU64,
 }
@@ -51,6 +53,11 @@ impl FaultyDatastore {
         *self.shared.failing.lock() = Some(Failing { class, after, times });
     }
 
+    /// Panics at the next write, once.
+    pub fn panic_at_next_write(&self) {
+        self.shared.panicking.store(true, Ordering::Relaxed);
+    }
+
     /// Writes pass again.
     pub fn heal(&self) {
         *self.shared.failing.lock() = None;
@@ -64,6 +71,11 @@ impl FaultyDatastore {
     /// The number of batches written so far, synced or not.
     pub fn writes(&self) -> u64 {
         self.shared.writes.load(Ordering::Relaxed)
+    }
+
+    /// The number of puts and deletions in the batches written so far.
+    pub fn rows(&self) -> u64 {
+        self.shared.rows.load(Ordering::Relaxed)
     }
 
     /// The number of batches written with a sync so far.
@@ -101,9 +113,12 @@ impl Datastore for FaultyDatastore {
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        assert!(!self.shared.panicking.swap(false, Ordering::Relaxed), "ordered to panic");
         self.check()?;
+        let rows = batch.len() as u64;
         self.inner.write(batch, durability).await?;
         self.shared.writes.fetch_add(1, Ordering::Relaxed);
+        self.shared.rows.fetch_add(rows, Ordering::Relaxed);
         if durability == Durability::Synced {
             self.shared.synced.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,9 +1,11 @@
 //! What tests and benches need: makers of CAR files, and parts that fail or wait on purpose.
 //!
 //! * [`cars`] makes CAR files with known blocks.
-//! * [`FaultyDatastore`] counts, and fails when it is told to.
+//! * [`FaultyDatastore`] counts, and fails or panics when it is told to.
 //! * [`FaultyFileSystem`] fails the call that it is told to, or is full.
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
+//! * [`HangingMount`] is never opened.
+//! * [`HeldDatastore`] holds writes until they are released.
 //! * [`skipped`] is for a test that can't run here: it says so where the count of tests is made.
 //!
 //! Never a dependency of anything but tests and benches.
@@ -12,10 +14,14 @@
 pub mod cars;
 mod datastore;
 mod file_system;
+mod hanging;
+mod held;
 mod mount;
 mod skip;
 
 pub use datastore::FaultyDatastore;
 pub use file_system::FaultyFileSystem;
+pub use hanging::HangingMount;
+pub use held::HeldDatastore;
 pub use mount::{Gate, GatedMount};
 pub use skip::{fixtures, skipped};

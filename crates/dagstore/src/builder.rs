@@ -168,7 +168,11 @@ impl Builder {
         let index_repo: Arc<dyn IndexRepo> = match (self.index_repo, &directory) {
             (Some(index_repo), _) => index_repo,
             (None, None) => Arc::new(MemoryIndexRepo::new()),
-            (None, Some(directory)) => Arc::new(FsIndexRepo::open(file_system, &directory.path.join("index"), key)?),
+            // A look makes no folder; where there is none there is no index.
+            (None, Some(directory)) if self.options.mode == Mode::Paused && !directory.indices().is_dir() => {
+                Arc::new(MemoryIndexRepo::new())
+            }
+            (None, Some(directory)) => Arc::new(FsIndexRepo::open(file_system, &directory.indices(), key)?),
         };
         let parts = Parts {
             datastore,

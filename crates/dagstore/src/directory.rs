@@ -47,6 +47,11 @@ impl Directory {
         Ok(Self { path, lock })
     }
 
+    /// The folder of the full indices.
+    pub(crate) fn indices(&self) -> PathBuf {
+        self.path.join("index")
+    }
+
     /// Whether the directory is a store's already.
     pub(crate) fn has_owner(&self) -> bool {
         self.path.join(ID_FILE).exists()
@@ -84,7 +89,7 @@ impl Directory {
     }
 
     fn has_indices(&self, file_system: &dyn FileSystem) -> bool {
-        file_system.list(&self.path.join("index")).is_ok_and(|entries| !entries.is_empty())
+        file_system.list(&self.indices()).is_ok_and(|entries| !entries.is_empty())
     }
 
     fn owner(&self, file_system: &dyn FileSystem) -> io::Result<Option<String>> {

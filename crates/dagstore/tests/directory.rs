@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dagstore::datastore::MemoryDatastore;
+use dagstore::mount::Registry;
 use dagstore::{Dagstore, Error, ErrorKind, OpenError, ShardState};
 use dagstore_testkit::FaultyFileSystem;
 use dagstore_testkit::cars::{self, TestCar};
@@ -25,19 +26,23 @@ async fn read_all(store: &Dagstore, key: &str, car: &TestCar) {
     }
 }
 
-/// Every file below a directory, by its path.
-fn files(directory: &Path) -> Vec<String> {
+/// Everything below a directory, by its path.
+fn listing(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
+        found.push(path.display().to_string());
         if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path.display().to_string());
+            found.extend(listing(&path));
         }
     }
     found.sort();
     found
+}
+
+/// Every file below a directory, by its path.
+fn files(directory: &Path) -> Vec<String> {
+    listing(directory).into_iter().filter(|path| Path::new(path).is_file()).collect()
 }
 
 #[tokio::test]
@@ -97,6 +102,73 @@ async fn looking_makes_no_store() {
     let paused = Dagstore::builder().directory(&place).paused().open().await;
     assert!(matches!(paused, Err(OpenError::NoStore { .. })));
     assert!(!place.exists());
+}
+
+#[tokio::test]
+async fn looking_makes_nothing_of_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("store");
+    Dagstore::builder().directory(&place).open().await.unwrap().close().await.unwrap();
+    std::fs::remove_dir_all(place.join("index")).unwrap();
+    let before = listing(&place);
+    let look = || Dagstore::builder().directory(&place).paused().open();
+    look().await.unwrap().close().await.unwrap();
+    assert_eq!(listing(&place), before);
+
+    std::fs::remove_dir_all(place.join("redb")).unwrap();
+    let before = listing(&place);
+    assert!(matches!(look().await, Err(OpenError::DatabaseMissing { .. })));
+    assert_eq!(listing(&place), before);
+}
+
+/// An empty database in its place would take all indices of the store for nobody's.
+#[tokio::test]
+async fn a_database_that_vanished_is_named_and_not_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (car, url) = car(directory.path());
+    let place = directory.path().join("store");
+    let open = || Dagstore::builder().directory(&place).open();
+    let store = open().await.unwrap();
+    store.register("a", &url).await.unwrap();
+    store.close().await.unwrap();
+    let (database, backup) = (place.join("redb/store.redb"), directory.path().join("backup"));
+    std::fs::rename(&database, &backup).unwrap();
+    let before = listing(&place);
+    let refused = open().await;
+    assert!(matches!(&refused, Err(OpenError::DatabaseMissing { path }) if *path == database), "{refused:?}");
+    assert_eq!(listing(&place), before);
+
+    std::fs::rename(&backup, &database).unwrap();
+    read_all(&open().await.unwrap(), "a", &car).await;
+}
+
+#[tokio::test]
+async fn a_store_made_with_a_datastore_of_ones_own_has_no_database_to_look_into() {
+    let directory = tempfile::tempdir().unwrap();
+    let builder = || Dagstore::builder().directory(directory.path());
+    let elsewhere = builder().datastore(Arc::new(MemoryDatastore::new())).open().await.unwrap();
+    elsewhere.close().await.unwrap();
+    let before = listing(directory.path());
+    assert!(matches!(builder().paused().open().await, Err(OpenError::DatabaseMissing { .. })));
+    assert_eq!(listing(directory.path()), before);
+}
+
+#[tokio::test]
+async fn a_refused_opening_leaves_the_directory_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, url) = car(directory.path());
+    let place = directory.path().join("store");
+    let builder = || Dagstore::builder().directory(&place);
+    let store = builder().open().await.unwrap();
+    store.register("a", &url).await.unwrap();
+    store.close().await.unwrap();
+    // Whatever is freed a little later is met once in a few times only.
+    for _ in 0..20 {
+        // Without the scheme of its URL the record can't be read.
+        let strict = builder().registry(Registry::new()).configure(|options| options.strict = true).open().await;
+        assert!(matches!(strict, Err(OpenError::Engine(Error::Unreadable { count: 1, .. }))), "{strict:?}");
+        builder().open().await.unwrap().close().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -109,6 +109,22 @@ async fn a_shard_that_ends_the_process_three_times_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_shard_that_was_never_started_is_not_given_up() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.max_initialising = 1).await.unwrap();
+    world.gate.shut();
+    engine.register("a", URL).detached().await.unwrap();
+    reader_at(&world.gate).await;
+    engine.register("b", URL).detached().await.unwrap();
+    world.crash(engine).await;
+
+    let engine = world.open_with(|options| options.max_starts = 0).await.unwrap();
+    engine.resumed().await.unwrap();
+    assert_eq!(engine.info("a").unwrap().error.unwrap().kind(), dagstore_types::ErrorKind::TooManyStarts);
+    read_all(&engine, "b", &world.car).await;
+}
+
+#[tokio::test]
 async fn closing_in_the_middle_of_the_work_is_no_start_that_was_not_survived() {
     let world = World::new();
     let mut engine = world.open().await;

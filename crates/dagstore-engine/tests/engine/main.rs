@@ -4,6 +4,11 @@
 
 mod concurrency;
 mod crash;
+mod damage;
+mod endings;
 mod faults;
+mod forgetting;
 mod life;
+mod outage;
+mod stress;
 mod support;

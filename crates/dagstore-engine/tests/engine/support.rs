@@ -1,6 +1,8 @@
 //! What the tests share: a store whose disk is in memory and whose source is behind a gate.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dagstore_codec::{Codec, Codecs};
 use dagstore_engine::{Engine, Error, Mode, Options, Parts};
@@ -8,9 +10,12 @@ use dagstore_fs::SystemClock;
 use dagstore_index::{IndexRepo, MemoryIndexRepo};
 use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
-use dagstore_testkit::{FaultyDatastore, Gate, GatedMount};
+use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore};
 
 pub(crate) const URL: &str = "gated:shard";
+
+/// How long a test waits for what must come, because a test that hangs tells less than one that fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What outlives a process: the disk and the source.
 pub(crate) struct World {
@@ -34,6 +39,7 @@ impl World {
         let mut registry = Registry::new();
         registry.register("gated", self.template.clone()).unwrap();
         registry.register("bytes", BytesMount::template()).unwrap();
+        registry.register("hanging", HangingMount::default()).unwrap();
         registry
     }
 
@@ -61,6 +67,15 @@ impl World {
 
     pub(crate) async fn open_paused(&self) -> Engine {
         self.open_with(|options| options.mode = Mode::Paused).await.unwrap()
+    }
+
+    /// A store whose writes can be held. Opening writes nothing any more.
+    pub(crate) async fn open_held(&self) -> (Engine, HeldDatastore) {
+        let held = HeldDatastore::new(Arc::new(self.datastore.clone()));
+        let parts = Parts { datastore: Arc::new(held.clone()), ..self.parts() };
+        let engine = Engine::open(parts, Options::default()).await.unwrap();
+        engine.resumed().await.unwrap();
+        (engine, held)
     }
 
     /// Ends the process without warning: nothing is closed. Returns when nothing of it runs any more.
@@ -92,13 +107,18 @@ pub(crate) async fn read_all(engine: &Engine, key: &str, car: &TestCar) {
     }
 }
 
-/// Waits until `done`; fails the test after a while, because a test that hangs tells less.
+/// Waits until `done`; fails the test after a while.
 pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let patience = std::time::Duration::from_secs(20);
     let polling = async {
         while !done() {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    assert!(tokio::time::timeout(patience, polling).await.is_ok(), "it never happened: {what}");
+    answered(what, polling).await;
+}
+
+/// What `work` gives; fails the test after a while.
+pub(crate) async fn answered<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let Ok(answer) = tokio::time::timeout(PATIENCE, work).await else { panic!("it never happened: {what}") };
+    answer
 }
