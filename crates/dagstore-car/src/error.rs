@@ -54,7 +54,7 @@ pub enum Error {
         found: String,
     },
     /// Something is larger than allowed.
-    #[error("{what} at offset {offset}: {found} where {limit} is the most; raise the limit if the CAR can be trusted")]
+    #[error("{what} at offset {offset} claims {found}, and {limit} is the most")]
     Limit {
         /// What.
         what: &'static str,

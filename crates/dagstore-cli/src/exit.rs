@@ -22,6 +22,10 @@ pub(crate) enum Code {
     NotFound = 3,
     /// It was interrupted from the keyboard.
     Interrupted = 130,
+    /// A hang-up of the terminal; the store was closed.
+    HungUp = 129,
+    /// A request to end (SIGTERM); the store was closed.
+    Terminated = 143,
 }
 
 impl From<Code> for ExitCode {
@@ -120,8 +124,16 @@ impl From<OpenError> for Failure {
     }
 }
 
-/// There is no store in the directory.
+/// There is no store in the directory, or none that this program has settings for.
 pub(crate) fn no_store(directory: &Path) -> Failure {
+    if directory.join("store-id").exists() {
+        let text = format!(
+            "the store in {} has no dagstore.toml; a library made it, or the file was lost",
+            directory.display()
+        );
+        return Failure::of_text(Code::Failed, text)
+            .advise("dagstore init, with the --datastore and --codec of that store");
+    }
     let text = format!("there is no store in {}", directory.display());
     Failure::of_text(Code::NotFound, text).advise("dagstore register FILE, which makes one, or another --dir")
 }

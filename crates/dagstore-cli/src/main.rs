@@ -14,6 +14,7 @@ mod file;
 mod output;
 mod progress;
 mod report;
+mod signals;
 mod source;
 mod text;
 
@@ -58,16 +59,7 @@ async fn run(cli: Cli) -> Code {
     let mut command = tokio::spawn(commands::run(cli.command, context.clone()));
     let outcome = tokio::select! {
         outcome = &mut command => outcome,
-        interrupt = tokio::signal::ctrl_c() => {
-            match interrupt {
-                Ok(()) => return interrupted(&context, command).await,
-                // Without a handler the signal ends the process, which loses nothing.
-                Err(error) => {
-                    tracing::warn!(%error, "interruptions can't be noticed");
-                    command.await
-                }
-            }
-        }
+        signal = signals::asked_to_end() => return interrupted(&context, command, signal).await,
     };
     let outcome = outcome.unwrap_or_else(|_| {
         Err(Failure::of_text(Code::Failed, "the command panicked; this is a fault of the program").into())
@@ -79,7 +71,11 @@ async fn run(cli: Cli) -> Code {
 }
 
 /// Closes the store, so that the command ends by itself, and lets it clean up. A second interruption doesn't wait.
-async fn interrupted(context: &Context, mut command: tokio::task::JoinHandle<exit::Outcome>) -> Code {
+async fn interrupted(
+    context: &Context,
+    mut command: tokio::task::JoinHandle<exit::Outcome>,
+    signal: signals::Signal,
+) -> Code {
     context.output.mute();
     let ending = async {
         context.interrupt().await;
@@ -91,9 +87,11 @@ async fn interrupted(context: &Context, mut command: tokio::task::JoinHandle<exi
     };
     tokio::select! {
         () = ending => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = signals::asked_to_end() => {}
     }
-    Code::Interrupted
+    let failure = Failure::of_text(signal.code(), "interrupted; the store was closed")
+        .advise("dagstore list; what is unfinished is taken up by resume, and by every command that needs it");
+    output::print_failure(&failure, context.output.json)
 }
 
 fn set_up_tracing(verbose: u8) {

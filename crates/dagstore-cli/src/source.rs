@@ -1,7 +1,7 @@
 //! What a person types for the place of a CAR: a URL, or the path of a file.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use dagstore::mount::{FileMount, Mount, MountUrl};
 use percent_encoding::percent_decode_str;
@@ -43,11 +43,21 @@ impl Source {
     }
 
     fn of_path(path: &Path) -> Result<Self, Failure> {
-        let mount = FileMount::new(path).map_err(dagstore::Error::from)?;
+        let mount = FileMount::new(plain(path)).map_err(dagstore::Error::from)?;
         let url = MountUrl::new("file", &mount.location()).map_err(dagstore::Error::from)?;
         let name = path.file_name().and_then(OsStr::to_str).map(without_ending);
         Ok(Self { url: url.as_str().to_owned(), name })
     }
+}
+
+/// The path without `..`, where its folder exists: folders that a path merely passes through may go.
+fn plain(path: &Path) -> PathBuf {
+    let resolved = || {
+        let folder = path.parent()?.canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let has_detour = path.components().any(|component| component == Component::ParentDir);
+    has_detour.then(resolved).flatten().unwrap_or_else(|| path.to_owned())
 }
 
 fn has_scheme(text: &str) -> bool {

@@ -119,9 +119,11 @@ fn check_source(index: &dyn FullIndex, source: &Opened) -> Result<(), Unopened> 
     if (meta.car_size, &meta.validator) == (source.stat.size, &source.stat.validator) {
         return Ok(());
     }
-    let text = format!(
-        "the source isn't the one that was indexed: {} bytes instead of {}, or touched since; recover the shard to index it as it is",
-        source.stat.size, meta.car_size
-    );
+    let how = if source.stat.size == meta.car_size {
+        "it was modified since".to_owned()
+    } else {
+        format!("it has {} bytes instead of {}", source.stat.size, meta.car_size)
+    };
+    let text = format!("the source isn't what was indexed: {how}; recover the shard to index it as it is");
     Err(Unopened::Failed(ShardError::new(ErrorKind::SourceChanged, &text)))
 }

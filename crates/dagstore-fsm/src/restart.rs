@@ -75,7 +75,7 @@ pub fn restart(record: &ShardRecord, facts: Facts, options: RestartOptions) -> R
         ShardState::Initializing | ShardState::Recovering if facts.index_complete => Restart::MakeAvailable,
         ShardState::Initializing | ShardState::Recovering if record.starts >= options.max_starts.max(1) => {
             let text = format!(
-                "the process did not survive {} starts of initialising this shard; its CAR may be what ends it",
+                "the process was killed or died {} times while it initialised this shard; recover it if the CAR isn't to blame",
                 record.starts
             );
             Restart::GiveUp(ShardError::new(ErrorKind::TooManyStarts, &text))

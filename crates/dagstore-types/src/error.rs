@@ -114,13 +114,11 @@ impl ErrorKind {
     /// Whether trying again, without anybody changing anything, can help.
     pub fn class(self) -> ErrorClass {
         match self {
-            Self::SourceUnavailable | Self::Storage | Self::Other => ErrorClass::Transient,
-            Self::SourceMissing
-            | Self::SourceRejected
-            | Self::SourceChanged
-            | Self::LimitExceeded
-            | Self::TooManyStarts
-            | Self::Internal => ErrorClass::Permanent,
+            // A missing file comes back when its disk is mounted again.
+            Self::SourceMissing | Self::SourceUnavailable | Self::Storage | Self::Other => ErrorClass::Transient,
+            Self::SourceRejected | Self::SourceChanged | Self::LimitExceeded | Self::TooManyStarts | Self::Internal => {
+                ErrorClass::Permanent
+            }
             Self::MalformedCar | Self::TruncatedCar | Self::Integrity => ErrorClass::Corrupt,
         }
     }

@@ -6,10 +6,10 @@
 //!
 //! ```
 //! # async fn example(directory: &std::path::Path, car: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! use dagstore::{Dagstore, car::RawCid};
+//! use dagstore::{Dagstore, car::RawCid, mount::FileMount};
 //!
 //! let store = Dagstore::builder().directory(directory).open().await?;
-//! store.register("my-shard", &format!("file://{car}")).await?;
+//! store.register_mount("my-shard", &FileMount::new(car)?).await?;
 //!
 //! let shard = store.acquire("my-shard").await?;
 //! let root: RawCid = shard.blockstore().roots()[0].clone();

@@ -83,23 +83,26 @@ fn what_was_interrupted_can_be_destroyed() {
 }
 
 #[test]
-fn an_interruption_from_the_keyboard_closes_the_store() {
-    let place = Place::with_store();
-    let car = place.car("a.car", 1, 8000, 1000);
-    let path = car.path();
-    let mut running = place.start(&["-v", "demo-child", "--key", "a", "--bytes-per-second", "524288", path]);
-    assert!(running.line().starts_with("indexing "));
-    let pid = rustix::process::Pid::from_child(&running.process);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    // The command isn't told of as failed.
-    assert_eq!(running.line(), "");
-    let (code, said) = running.end();
-    assert_eq!(code, Some(130));
-    assert!(said.contains("the store was closed") && !said.contains("error: "), "{said}");
-    // What was built of the index went with it.
-    assert_eq!(indices(&place), [""; 0]);
-    assert_eq!(place.states(), [("a".to_owned(), "Initializing".to_owned())]);
-    assert_eq!(place.json(&["resume"])["available"], 1);
+fn a_signal_that_asks_to_end_closes_the_store() {
+    use rustix::process::Signal;
+    for (signal, expected) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let place = Place::with_store();
+        let car = place.car("a.car", 1, 8000, 1000);
+        let mut running = place.start(&["demo-child", "--key", "a", "--bytes-per-second", "524288", car.path()]);
+        assert!(running.line().starts_with("indexing "));
+        let pid = rustix::process::Pid::from_child(&running.process);
+        rustix::process::kill_process(pid, signal).unwrap();
+        // The command isn't told of as failed.
+        assert_eq!(running.line(), "");
+        let (code, said) = running.end();
+        assert_eq!(code, Some(expected));
+        assert!(said.starts_with("error: interrupted; the store was closed\ntry: "), "{said}");
+        // What was built of the index went with it, and the start that was ended isn't counted.
+        assert_eq!(indices(&place), [""; 0]);
+        let shard = place.json(&["info", "a"]);
+        assert_eq!((shard["state"].as_str(), shard["starts"].as_u64()), (Some("Initializing"), Some(0)));
+        assert_eq!(place.json(&["resume"])["available"], 1);
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn a_file_that_changed_is_told_and_indexed_anew() {
     place.run(&["register", "a.car"]).done();
     place.car("a.car", 1, 7, 10);
     let (error, advice) = place.run(&["blocks", "a"]).failed(1);
-    assert!(error.contains("isn't the one that was indexed"), "{error}");
+    assert!(error.contains("isn't what was indexed"), "{error}");
     assert!(advice.starts_with("dagstore recover a"), "{advice}");
     place.run(&["recover", "a"]).done();
     assert_eq!(place.json_lines(&["blocks", "a"]).len(), 7);

@@ -1,5 +1,7 @@
 //! A shard's life without accidents.
 
+use std::sync::Arc;
+
 use dagstore_codec::{Cbor, Json};
 use dagstore_engine::Error;
 use dagstore_types::{ErrorKind, ShardState};
@@ -19,8 +21,8 @@ async fn a_whole_life_on_several_threads() {
 
 #[tokio::test]
 async fn a_whole_life_with_each_codec() {
-    whole_life(World { codec: Some(std::sync::Arc::new(Json)), ..World::new() }).await;
-    whole_life(World { codec: Some(std::sync::Arc::new(Cbor)), ..World::new() }).await;
+    whole_life(World::with_codec(Arc::new(Json))).await;
+    whole_life(World::with_codec(Arc::new(Cbor))).await;
 }
 
 async fn whole_life(world: World) {
@@ -159,6 +161,10 @@ async fn a_source_that_is_gone_for_a_while_does_not_fail_the_shard() {
     assert_eq!(engine.info("a").unwrap().state, ShardState::Available);
     world.gate.set_broken(false);
     read_all(&engine, "a", &world.car).await;
+    // Nor does one that can't be found: its disk may be mounted again.
+    world.gate.serve(None);
+    assert!(matches!(engine.acquire("a").await, Err(Error::Failed { .. })));
+    assert_eq!(engine.info("a").unwrap().state, ShardState::Available);
 }
 
 #[tokio::test]

@@ -35,6 +35,12 @@ impl World {
         Self { datastore: FaultyDatastore::in_memory(), index_repo, template, gate, car, codec: None }
     }
 
+    pub(crate) fn with_codec(codec: Arc<dyn Codec>) -> Self {
+        let mut world = Self::new();
+        world.codec = Some(codec);
+        world
+    }
+
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::new();
         registry.register("gated", self.template.clone()).unwrap();
@@ -88,6 +94,13 @@ impl World {
 
     pub(crate) fn indices(&self) -> usize {
         self.index_repo.list().unwrap().len()
+    }
+}
+
+impl Drop for World {
+    /// A reader at a shut gate would keep the runtime of a test that failed from ending, and the failure from being told.
+    fn drop(&mut self) {
+        self.gate.open();
     }
 }
 

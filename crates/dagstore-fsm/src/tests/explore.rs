@@ -41,7 +41,7 @@ fn events(shard: &Shard) -> Vec<Event> {
         let (waiter, registration) = (WaiterId(3), REGISTRATION);
         events.push(Event::Release);
         events.push(Event::IndexLost { waiter, registration, attempt: current, now: NOW });
-        for kind in [ErrorKind::SourceUnavailable, ErrorKind::SourceMissing] {
+        for kind in [ErrorKind::SourceUnavailable, ErrorKind::SourceChanged] {
             events.push(Event::AcquireFailed { waiter, registration, error: error(kind), now: NOW });
         }
     }
