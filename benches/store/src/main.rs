@@ -4,7 +4,6 @@
 //! that beside raw synced batches of the mean size that formed, in the same run and on the same disk.
 #![allow(clippy::print_stdout, reason = "a program for people: its output is its purpose")]
 
-mod counting;
 mod register;
 
 use std::path::PathBuf;

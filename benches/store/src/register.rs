@@ -7,9 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use dagstore::Dagstore;
 use dagstore::datastore::{Batch, Datastore, Durability, Namespace};
+use dagstore_testkit::FaultyDatastore;
 use futures_util::stream::{StreamExt, TryStreamExt};
-
-use crate::counting::Counting;
 
 /// What a record of a usual shard takes, for the raw batches.
 const RECORD_BYTES: usize = 190;
@@ -26,7 +25,7 @@ pub(crate) async fn run(place: &Path, shards: usize) -> Result<()> {
     for backend in BACKENDS {
         for in_flight in [1, 64, 1_024] {
             let directory = tempfile::tempdir_in(place)?;
-            let datastore = Counting::new(open(backend, &directory.path().join("registered")).await?);
+            let datastore = FaultyDatastore::new(open(backend, &directory.path().join("registered")).await?);
             let (rate, per_sync) = registered(datastore, shards, in_flight).await?;
             let raw = raw(&*open(backend, &directory.path().join("raw")).await?, per_sync).await?;
             println!(
@@ -53,9 +52,9 @@ async fn open(backend: &str, path: &Path) -> Result<Arc<dyn Datastore>> {
 
 /// Shards a second, and shards a sync.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-async fn registered(datastore: Counting, shards: usize, in_flight: usize) -> Result<(f64, f64)> {
+async fn registered(datastore: FaultyDatastore, shards: usize, in_flight: usize) -> Result<(f64, f64)> {
     let store = Dagstore::builder().datastore(Arc::new(datastore.clone())).open().await?;
-    let syncs_before = datastore.syncs();
+    let syncs_before = datastore.synced();
     let start = Instant::now();
     futures_util::stream::iter(0..shards)
         .map(|number| {
@@ -74,7 +73,7 @@ async fn registered(datastore: Counting, shards: usize, in_flight: usize) -> Res
         .try_for_each(|registered| async { Ok(registered?) })
         .await?;
     let seconds = start.elapsed().as_secs_f64();
-    let syncs = datastore.syncs();
+    let syncs = datastore.synced();
     store.close().await?;
     Ok((shards as f64 / seconds, shards as f64 / (syncs - syncs_before) as f64))
 }

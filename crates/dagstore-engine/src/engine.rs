@@ -64,6 +64,7 @@ impl Drop for Closing {
 impl Engine {
     /// Opens the store in `parts.datastore`, or makes one there. Returns when the catalogue is complete; work that an
     /// earlier process left goes on in the background ([`resumed`](Self::resumed) waits for it).
+    /// Needs a tokio runtime with its time driver; the store's tasks stay on it, whichever one a caller is on later.
     ///
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
