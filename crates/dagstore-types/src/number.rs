@@ -9,7 +9,8 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Registration(pub u64);
 
-/// Counts the starts of work within one registration; 0 before the first. Written *before* the work begins.
+/// Grows with every start of work within one registration, and with every recovery, so that it never names the same files
+/// twice; 0 before the first. Written *before* the work begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Attempt(pub u32);
 

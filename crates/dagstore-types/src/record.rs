@@ -24,7 +24,7 @@ pub struct ShardRecord {
     pub copy: Option<CopyRecord>,
     /// Which registration this is. Never changes.
     pub registration: Registration,
-    /// The last start of work; names the files that belong to it.
+    /// The last start of work, or a recovery whose work is yet to start; names the files that belong to it.
     pub attempt: Attempt,
     /// How often work was started since the shard was last Available, Errored by its work, or recovered by a person.
     /// Every start that ends in the death of the process stays counted.
