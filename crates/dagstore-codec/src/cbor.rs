@@ -17,7 +17,7 @@ const NAME: &str = "cbor";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cbor;
 
-/// The keys of version 1, ascending.
+/// The keys, ascending. Those of version 1 end with `COPY_VALIDATOR`.
 mod field {
     pub(super) const KEY: u8 = 0;
     pub(super) const URL: u8 = 1;
@@ -33,6 +33,7 @@ mod field {
     pub(super) const COPY_PATH: u8 = 11;
     pub(super) const COPY_SIZE: u8 = 12;
     pub(super) const COPY_VALIDATOR: u8 = 13;
+    pub(super) const RETRIES: u8 = 14;
 }
 
 impl Codec for Cbor {
@@ -45,7 +46,7 @@ impl Codec for Cbor {
     }
 
     fn version(&self) -> u8 {
-        1
+        2
     }
 
     fn encode(&self, record: &ShardRecord, out: &mut Vec<u8>) -> Result<()> {
@@ -70,12 +71,31 @@ struct Encoded<'a>(&'a ShardRecord);
 
 impl Serialize for Encoded<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ShardRecord { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, changed } =
-            self.0;
+        let ShardRecord {
+            key,
+            url,
+            state,
+            lazy,
+            error,
+            copy,
+            registration,
+            attempt,
+            starts,
+            next_try,
+            retries,
+            changed,
+        } = self.0;
         let size = copy.as_ref().and_then(|copy| copy.size);
         let validator = copy.as_ref().and_then(|copy| copy.validator.as_ref());
-        let optional =
-            [next_try.is_some(), error.is_some(), error.is_some(), copy.is_some(), size.is_some(), validator.is_some()];
+        let optional = [
+            next_try.is_some(),
+            error.is_some(),
+            error.is_some(),
+            copy.is_some(),
+            size.is_some(),
+            validator.is_some(),
+            *retries > 0,
+        ];
         // ciborium writes a map of unknown length as an indefinite one, which isn't deterministic CBOR.
         let length = 8 + optional.into_iter().filter(|present| *present).count();
         let mut map = serializer.serialize_map(Some(length))?;
@@ -103,6 +123,9 @@ impl Serialize for Encoded<'_> {
         if let Some(validator) = validator {
             map.serialize_entry(&field::COPY_VALIDATOR, validator)?;
         }
+        if *retries > 0 {
+            map.serialize_entry(&field::RETRIES, retries)?;
+        }
         map.end()
     }
 }
@@ -123,6 +146,7 @@ struct Fields {
     copy_path: Option<String>,
     copy_size: Option<u64>,
     copy_validator: Option<String>,
+    retries: Option<u32>,
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -164,6 +188,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 field::COPY_PATH => fields.copy_path = Some(map.next_value()?),
                 field::COPY_SIZE => fields.copy_size = Some(map.next_value()?),
                 field::COPY_VALIDATOR => fields.copy_validator = Some(map.next_value()?),
+                field::RETRIES => fields.retries = Some(map.next_value()?),
                 _ => return Err(M::Error::custom(format_args!("unknown field {key}"))),
             }
         }
@@ -201,6 +226,7 @@ impl Fields {
             attempt: Attempt(self.attempt.ok_or_else(missing("attempt"))?),
             starts: self.starts.ok_or_else(missing("count of starts"))?,
             next_try: self.next_try.map(UnixMillis),
+            retries: self.retries.unwrap_or_default(),
             changed: UnixMillis(self.changed.ok_or_else(missing("time"))?),
         })
     }
@@ -222,11 +248,21 @@ mod tests {
         let bytes = b"\xae\x00\x67../../x\x01\x6dfile:///a.car\x02\x18\xf0\x03\xf5\x04\x07\x05\x02\x06\x01\
             \x07\x1b\x00\x00\x01\x8b\xcf\xe5\x68\x00\x08\x18\x63\x09\x6esource-missing\x0a\x6cno such file\
             \x0b\x69/copies/1\x0c\x0c\x0d\x63\"v\"";
+        let record = ShardRecord { retries: 0, ..conformance::samples().remove(1) };
+        assert_eq!(Cbor.decode(1, bytes).unwrap(), record);
+    }
+
+    /// Version 2 for ever.
+    #[test]
+    fn version_2_is_read_as_it_was_written() {
+        let bytes = b"\xaf\x00\x67../../x\x01\x6dfile:///a.car\x02\x18\xf0\x03\xf5\x04\x07\x05\x02\x06\x01\
+            \x07\x1b\x00\x00\x01\x8b\xcf\xe5\x68\x00\x08\x18\x63\x09\x6esource-missing\x0a\x6cno such file\
+            \x0b\x69/copies/1\x0c\x0c\x0d\x63\"v\"\x0e\x05";
         let record = conformance::samples().remove(1);
         let mut again = Vec::new();
         Cbor.encode(&record, &mut again).unwrap();
         assert_eq!(again, bytes);
-        assert_eq!(Cbor.decode(1, bytes).unwrap(), record);
+        assert_eq!(Cbor.decode(2, bytes).unwrap(), record);
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub fn samples() -> Vec<ShardRecord> {
     full.attempt = Attempt(2);
     full.starts = 1;
     full.next_try = Some(UnixMillis(99));
+    full.retries = 5;
     full.changed = UnixMillis(1_700_000_000_000);
     samples.push(full.clone());
     full.key = plain("ключ <&> \u{1b}\"\\\u{0} 🚢").key;
@@ -79,6 +80,7 @@ pub fn samples() -> Vec<ShardRecord> {
     large.registration = Registration(u64::MAX);
     large.attempt = Attempt(u32::MAX);
     large.starts = u32::MAX;
+    large.retries = u32::MAX;
     large.changed = UnixMillis(u64::MAX);
     samples.push(large);
     for state in ShardState::ALL {

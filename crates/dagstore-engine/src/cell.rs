@@ -228,6 +228,7 @@ impl Cell {
                 | Effect::CleanUp { .. }
                 | Effect::Stale
                 | Effect::Trace(_)
+                | Effect::Retry { .. }
                 | Effect::Failure(_) => outcome.effects.push(effect),
             }
         }

@@ -59,7 +59,9 @@ async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration, task:
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
         Some((attempt, Ok(()))) => core.tell(&cell, Event::Available { registration, attempt, now }),
-        Some((attempt, Err(error))) => core.tell(&cell, Event::Failed { registration, attempt, error, now }),
+        Some((attempt, Err(error))) => {
+            core.tell(&cell, Event::Failed { registration, attempt, error, next_try: None, now })
+        }
     }
 }
 

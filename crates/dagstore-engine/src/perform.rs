@@ -33,6 +33,7 @@ impl Core {
                 Effect::Persist
                 | Effect::Rewrite { .. }
                 | Effect::WriteBehind
+                | Effect::Retry { .. }
                 | Effect::Reply { .. }
                 | Effect::Open { .. }
                 | Effect::Defer(_) => {}

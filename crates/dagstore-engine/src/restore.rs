@@ -110,7 +110,7 @@ fn read_row(parts: &Parts, catalogue: &Catalogue, row: &[u8], value: &[u8]) -> R
 
 impl Loaded {
     fn restore(&mut self, record: ShardRecord, parts: &Parts, options: &Options, commits: &Arc<Commits>) {
-        let table = RestartOptions { policy: options.recovery, max_starts: options.max_starts };
+        let table = RestartOptions { policy: options.recovery, max_starts: options.max_starts, max_retries: None };
         let facts = Facts { index_complete: has_index(parts, &record) };
         let outcome = restart(&record, facts, table);
         let key = record.key.clone();
@@ -164,11 +164,11 @@ fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, outcome: Restart) {
         return;
     };
     match outcome {
-        Restart::Rest | Restart::RecoverOnAcquire => {}
+        Restart::Rest | Restart::RecoverOnAcquire | Restart::RetryAt(_) => {}
         Restart::Recover => core.tell(cell, Event::Recover { waiter: None, now }),
         Restart::Initialize => initialise::start(core, cell, registration),
         Restart::MakeAvailable => core.tell(cell, Event::Available { registration, attempt, now }),
-        Restart::GiveUp(error) => core.tell(cell, Event::Failed { registration, attempt, error, now }),
+        Restart::GiveUp(error) => core.tell(cell, Event::Failed { registration, attempt, error, next_try: None, now }),
         Restart::FinishDestroy => core.spawn(cleanup::run(core.clone(), cell.clone(), registration)),
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use dagstore_types::{Attempt, Registration, ShardError};
+use dagstore_types::{Attempt, Registration, ShardError, UnixMillis};
 use smallvec::SmallVec;
 
 use crate::{Event, WaiterId};
@@ -44,6 +44,13 @@ pub enum Effect {
     Enqueue {
         /// For which registration.
         registration: Registration,
+    },
+    /// Send [`Event::RetryDue`] when the time has come.
+    Retry {
+        /// Of which registration.
+        registration: Registration,
+        /// When.
+        at: UnixMillis,
     },
     /// The files of this attempt are no longer the shard's: remove them. Accessors that have them open keep them.
     Discard {

@@ -85,6 +85,15 @@ pub enum Event {
         attempt: Attempt,
         /// Why.
         error: ShardError,
+        /// When the store will try again by itself, if it will.
+        next_try: Option<UnixMillis>,
+        /// The time.
+        now: UnixMillis,
+    },
+    /// The time has come at which the store wanted to try again by itself.
+    RetryDue {
+        /// The registration that failed.
+        registration: Registration,
         /// The time.
         now: UnixMillis,
     },
@@ -140,6 +149,7 @@ impl Event {
             | Self::Available { .. }
             | Self::Interrupted { .. }
             | Self::Failed { .. }
+            | Self::RetryDue { .. }
             | Self::Destroyed { .. }
             | Self::CleanupFailed { .. }
             | Self::CancelWaiter { .. }

@@ -32,5 +32,5 @@ mod validate;
 pub use effect::{Answer, Effect, Effects, Operation, Refusal};
 pub use event::Event;
 pub use restart::{Facts, RecoveryPolicy, Restart, RestartOptions, restart};
-pub use shard::{Cause, Shard, Step, WaiterId, Write};
+pub use shard::{Cause, Counted, Shard, Step, WaiterId, Write};
 pub use transition::transition;

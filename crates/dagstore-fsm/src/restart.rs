@@ -9,12 +9,14 @@
 //! | Initializing, Recovering | no index, started as often as allowed | give up |
 //! | Available, Serving | not looked at | rests, Available |
 //! | Errored, given up | - | rests, whatever the policy: a CAR that ends the process can't do so for ever |
+//! | Errored, to be tried again | the store tries again by itself | when its time has come, whatever the policy |
+//! | Errored, tried as often as allowed | the store tries again by itself | rests, unless the policy waits for an acquire |
 //! | Errored | policy | rests, recovers now, or recovers when acquired |
 //! | Destroying | - | finish destroying |
 
 use alloc::format;
 
-use dagstore_types::{ErrorKind, ShardError, ShardRecord, ShardState};
+use dagstore_types::{ErrorKind, ShardError, ShardRecord, ShardState, UnixMillis};
 
 /// What to do about shards that were Errored when the store stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -43,6 +45,8 @@ pub struct RestartOptions {
     pub policy: RecoveryPolicy,
     /// After how many starts that the process did not survive a shard is given up; 0 counts as 1.
     pub max_starts: u32,
+    /// How often the store tries again by itself; `None` where it doesn't.
+    pub max_retries: Option<u32>,
 }
 
 /// What a restart does with a shard.
@@ -54,6 +58,8 @@ pub enum Restart {
     RecoverOnAcquire,
     /// Recover it.
     Recover,
+    /// Try again by itself when this time has come.
+    RetryAt(UnixMillis),
     /// Do the work that was not done.
     Initialize,
     /// The work was done and only the record doesn't say so yet.
@@ -83,10 +89,12 @@ pub fn restart(record: &ShardRecord, facts: Facts, options: RestartOptions) -> R
         ShardState::Initializing | ShardState::Recovering => Restart::Initialize,
         ShardState::Available | ShardState::Serving => Restart::Rest,
         ShardState::Errored if given_up(record) => Restart::Rest,
-        ShardState::Errored => match options.policy {
-            RecoveryPolicy::DoNotRecover => Restart::Rest,
-            RecoveryPolicy::RecoverOnAcquire => Restart::RecoverOnAcquire,
-            RecoveryPolicy::RecoverNow => Restart::Recover,
+        ShardState::Errored => match (options.max_retries, record.next_try, options.policy) {
+            (Some(_), Some(at), _) => Restart::RetryAt(at),
+            (_, _, RecoveryPolicy::RecoverOnAcquire) => Restart::RecoverOnAcquire,
+            (Some(most), None, RecoveryPolicy::RecoverNow) if record.retries >= most => Restart::Rest,
+            (_, _, RecoveryPolicy::RecoverNow) => Restart::Recover,
+            (_, _, RecoveryPolicy::DoNotRecover) => Restart::Rest,
         },
         ShardState::Destroying => Restart::FinishDestroy,
     }

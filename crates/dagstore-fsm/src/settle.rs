@@ -90,6 +90,11 @@ fn failed(shard: &mut Shard) -> Effects {
     effects.extend(shard.answer_parked(&answer));
     effects.extend(shard.answer_joined(&answer));
     effects.push(Effect::Failure(error));
+    if let Some(record) = &shard.record
+        && let Some(at) = record.next_try
+    {
+        effects.push(Effect::Retry { registration: record.registration, at });
+    }
     effects
 }
 

@@ -85,6 +85,17 @@ pub enum Cause {
     Forget,
 }
 
+/// A reference that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The registration to open.
+    pub registration: Registration,
+    /// The attempt whose files are current.
+    pub attempt: Attempt,
+    /// The record changed from Available to Serving: write it with the next batch, nobody waits for it.
+    pub flipped: bool,
+}
+
 impl Cause {
     /// Whether the step tells of something that has happened and can't be taken back. Such a step is written until it
     /// succeeds; one that somebody merely asked for is given up after a while.
@@ -143,6 +154,59 @@ impl Shard {
     /// The number of waiters for an accessor.
     pub fn parked(&self) -> usize {
         self.parked.len()
+    }
+
+    /// [`Event::Acquire`](crate::Event::Acquire) in its usual case, without a waiter and without effects to carry out: in a shard
+    /// that is Available or Serving and has no step, counts a reference. `None` in any other case; nothing has changed then.
+    pub fn acquire_at_once(&mut self, now: impl FnOnce() -> UnixMillis) -> Option<Counted> {
+        if self.step.is_some() {
+            return None;
+        }
+        self.count_reference(now)
+    }
+
+    /// [`Event::Release`](crate::Event::Release) without effects to carry out. Says whether the record changed between Available and
+    /// Serving; `None` where no reference was counted, which can't happen: accessors are counted when they are asked for.
+    pub fn release_at_once(&mut self) -> Option<bool> {
+        debug_assert!(self.references > 0, "a reference was released twice");
+        self.references = self.references.checked_sub(1)?;
+        let record = self.record.as_mut().filter(|record| record.state == ShardState::Serving);
+        let flipped = record.filter(|_| self.references == 0).map(|record| record.state = ShardState::Available);
+        Some(flipped.is_some())
+    }
+
+    /// Counts a reference where the shard is Available or Serving.
+    pub(crate) fn count_reference(&mut self, now: impl FnOnce() -> UnixMillis) -> Option<Counted> {
+        let record = self.record.as_mut()?;
+        let flipped = match record.state {
+            ShardState::Serving => false,
+            ShardState::Available => {
+                record.state = ShardState::Serving;
+                record.changed = now();
+                true
+            }
+            ShardState::New
+            | ShardState::Initializing
+            | ShardState::Recovering
+            | ShardState::Errored
+            | ShardState::Destroying => return None,
+        };
+        self.references += 1;
+        Some(Counted { registration: record.registration, attempt: record.attempt, flipped })
+    }
+
+    /// Whether the shard is nothing but its record: no step, no reference, nobody who waits, nothing being cleaned up.
+    pub fn is_at_rest(&self) -> bool {
+        self.step.is_none()
+            && self.references == 0
+            && self.parked.is_empty()
+            && self.joined.is_empty()
+            && !self.cleaning
+    }
+
+    /// Whether the next acquire recovers the shard.
+    pub fn recovers_on_acquire(&self) -> bool {
+        self.recover_on_acquire
     }
 
     /// Begins a step that leaves `change`'s doing as the record.

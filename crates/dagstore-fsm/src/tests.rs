@@ -63,7 +63,12 @@ pub(crate) fn done(attempt: u32) -> Event {
 
 pub(crate) fn failed(attempt: u32) -> Event {
     let error = error(ErrorKind::MalformedCar);
-    Event::Failed { registration: REGISTRATION, attempt: Attempt(attempt), error, now: NOW }
+    Event::Failed { registration: REGISTRATION, attempt: Attempt(attempt), error, next_try: None, now: NOW }
+}
+
+pub(crate) fn failed_to_be_tried_again(attempt: u32) -> Event {
+    let error = error(ErrorKind::SourceUnavailable);
+    Event::Failed { registration: REGISTRATION, attempt: Attempt(attempt), error, next_try: Some(NOW), now: NOW }
 }
 
 pub(crate) fn initialize(waiter: u64) -> Event {

@@ -19,7 +19,7 @@ use dagstore_types::{Attempt, ErrorClass, ErrorKind, Registration, ShardError, S
 use smallvec::smallvec;
 
 use crate::settle::{not_synced, synced};
-use crate::shard::{Cause, Shard, Step, WaiterId, Write};
+use crate::shard::{Cause, Counted, Shard, Step, WaiterId, Write};
 use crate::{Answer, Effect, Effects, Event, Operation, Refusal};
 
 /// Lets `event` happen to `shard` and says what to do, in order.
@@ -44,7 +44,10 @@ pub fn transition(shard: &mut Shard, event: Event) -> Effects {
         Event::Initialize { waiter, registration, now } => initialize(shard, waiter, registration, now),
         Event::Available { registration, attempt, now } => available(shard, (registration, attempt), now),
         Event::Interrupted { registration, attempt, now } => interrupted(shard, (registration, attempt), now),
-        Event::Failed { registration, attempt, error, now } => failed(shard, (registration, attempt), error, now),
+        Event::Failed { registration, attempt, error, next_try, now } => {
+            failed(shard, (registration, attempt), error, next_try, now)
+        }
+        Event::RetryDue { registration, now } => retry_due(shard, registration, now),
         Event::Recover { waiter, now } => recover(shard, waiter, now),
         Event::Destroy { waiter, now } => destroy(shard, waiter, now),
         Event::Destroyed { registration } => destroyed(shard, registration),
@@ -91,7 +94,7 @@ fn acquire(shard: &mut Shard, waiter: WaiterId, now: UnixMillis) -> Effects {
         }
         ShardState::Errored if shard.recover_on_acquire => {
             shard.parked.push(waiter);
-            begin_recovery(shard, now)
+            begin_recovery(shard, 0, now)
         }
         ShardState::Errored => refuse(waiter, Refusal::Failed(stored_error(record))),
         ShardState::Destroying => refuse(waiter, Refusal::Destroyed),
@@ -100,30 +103,18 @@ fn acquire(shard: &mut Shard, waiter: WaiterId, now: UnixMillis) -> Effects {
 
 /// Counts a reference and asks for an accessor, in a shard that is Available or Serving.
 pub(crate) fn open(shard: &mut Shard, waiter: WaiterId, now: UnixMillis, effects: &mut Effects) {
-    let Some(record) = &mut shard.record else { return };
-    if record.state == ShardState::Available {
-        record.state = ShardState::Serving;
-        record.changed = now;
+    let Some(Counted { registration, attempt, flipped }) = shard.count_reference(|| now) else { return };
+    if flipped {
         effects.push(Effect::WriteBehind);
     }
-    shard.references += 1;
-    effects.push(Effect::Open { waiter, registration: record.registration, attempt: record.attempt });
+    effects.push(Effect::Open { waiter, registration, attempt });
     effects.push(Effect::Trace(Operation::ShardAcquire));
 }
 
 fn release(shard: &mut Shard) -> Effects {
-    // A release without a reference can't happen: accessors are counted when they are asked for.
-    debug_assert!(shard.references > 0, "a reference was released twice");
-    if shard.references == 0 {
-        return smallvec![Effect::Stale];
-    }
-    shard.references -= 1;
+    let Some(flipped) = shard.release_at_once() else { return smallvec![Effect::Stale] };
     let mut effects: Effects = smallvec![Effect::Trace(Operation::ShardRelease)];
-    if shard.references == 0
-        && let Some(record) = &mut shard.record
-        && record.state == ShardState::Serving
-    {
-        record.state = ShardState::Available;
+    if flipped {
         effects.push(Effect::WriteBehind);
     }
     effects
@@ -154,7 +145,7 @@ fn acquire_failed(
     }
     // The answer waits until the failure is durable.
     shard.joined.push(waiter);
-    begin_failure(shard, error, now);
+    begin_failure(shard, error, None, now);
     effects.push(Effect::Persist);
     effects
 }
@@ -168,7 +159,7 @@ fn index_lost(shard: &mut Shard, waiter: WaiterId, lost: (Registration, Attempt)
     let current = (record.registration, record.attempt) == lost;
     if current && matches!(record.state, ShardState::Available | ShardState::Serving) {
         shard.parked.push(waiter);
-        effects.extend(begin_recovery(shard, now));
+        effects.extend(begin_recovery(shard, 0, now));
     } else {
         // Somebody else has met the same loss before, or the shard has moved on: ask again.
         effects.extend(acquire(shard, waiter, now));
@@ -202,6 +193,7 @@ fn available(shard: &mut Shard, work: (Registration, Attempt), now: UnixMillis) 
         next.state = ShardState::Available;
         next.error = None;
         next.starts = 0;
+        next.retries = 0;
         next.next_try = None;
     });
     smallvec![Effect::Persist]
@@ -216,12 +208,32 @@ fn interrupted(shard: &mut Shard, work: (Registration, Attempt), now: UnixMillis
     smallvec![Effect::Persist]
 }
 
-fn failed(shard: &mut Shard, work: (Registration, Attempt), error: ShardError, now: UnixMillis) -> Effects {
+fn failed(
+    shard: &mut Shard,
+    work: (Registration, Attempt),
+    error: ShardError,
+    next_try: Option<UnixMillis>,
+    now: UnixMillis,
+) -> Effects {
     if !shard.works_on(work) {
         return smallvec![Effect::Stale];
     }
-    begin_failure(shard, error, now);
+    begin_failure(shard, error, next_try, now);
     smallvec![Effect::Persist]
+}
+
+fn retry_due(shard: &mut Shard, registration: Registration, now: UnixMillis) -> Effects {
+    let Some(record) = shard.record.as_ref().filter(|record| record.registration == registration) else {
+        return smallvec![Effect::Stale];
+    };
+    match record.next_try {
+        Some(due) if record.state == ShardState::Errored && due <= now => {
+            let retries = record.retries.saturating_add(1);
+            begin_recovery(shard, retries, now)
+        }
+        Some(at) if record.state == ShardState::Errored => smallvec![Effect::Retry { registration, at }],
+        Some(_) | None => smallvec![Effect::Stale],
+    }
 }
 
 fn recover(shard: &mut Shard, waiter: Option<WaiterId>, now: UnixMillis) -> Effects {
@@ -229,7 +241,7 @@ fn recover(shard: &mut Shard, waiter: Option<WaiterId>, now: UnixMillis) -> Effe
         None => Refusal::NotFound,
         Some(ShardState::Errored) => {
             shard.joined.extend(waiter);
-            return begin_recovery(shard, now);
+            return begin_recovery(shard, 0, now);
         }
         Some(ShardState::Recovering) => {
             shard.joined.extend(waiter);
@@ -286,12 +298,14 @@ fn cleanup_failed(shard: &mut Shard, registration: Registration, error: &ShardEr
     shard.answer_joined(&Answer::Refused(Refusal::CleanupIncomplete(error.clone())))
 }
 
-/// Begins the step to Recovering. The files of the last attempt are given up with it.
-fn begin_recovery(shard: &mut Shard, now: UnixMillis) -> Effects {
+/// Begins the step to Recovering. The files of the last attempt are given up with it. `retries` is how often the store has
+/// tried again by itself; somebody who asks for it begins at 0.
+fn begin_recovery(shard: &mut Shard, retries: u32, now: UnixMillis) -> Effects {
     let Some(given_up) = shard.record.as_ref().map(|record| record.attempt) else { return smallvec![] };
     shard.put(Cause::Recover { given_up }, now, |next| {
         next.state = ShardState::Recovering;
         next.starts = 0;
+        next.retries = retries;
         next.next_try = None;
         // From here on the record names files that don't exist yet, so a restart can't take the old ones for good.
         next.attempt = next.attempt.next();
@@ -299,9 +313,10 @@ fn begin_recovery(shard: &mut Shard, now: UnixMillis) -> Effects {
     smallvec![Effect::Persist]
 }
 
-fn begin_failure(shard: &mut Shard, error: ShardError, now: UnixMillis) {
+fn begin_failure(shard: &mut Shard, error: ShardError, next_try: Option<UnixMillis>, now: UnixMillis) {
     shard.put(Cause::Fail, now, |next| {
         next.state = ShardState::Errored;
+        next.next_try = next_try;
         // A start that ended in an error was survived. Only a shard that was given up keeps its count.
         if error.kind() != ErrorKind::TooManyStarts {
             next.starts = 0;

@@ -31,6 +31,8 @@ pub struct ShardRecord {
     pub starts: u32,
     /// When the store will try again by itself.
     pub next_try: Option<UnixMillis>,
+    /// How often the store has tried again by itself since the shard was last Available or recovered by a person.
+    pub retries: u32,
     /// When the record last changed in anything else than this field.
     pub changed: UnixMillis,
 }
@@ -49,17 +51,19 @@ impl ShardRecord {
             attempt: Attempt::default(),
             starts: 0,
             next_try: None,
+            retries: 0,
             changed: now,
         }
     }
 
     /// Whether this record and `other` say the same, the time of change left out.
     pub fn same_but_for_time(&self, other: &Self) -> bool {
-        let Self { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, changed: _ } = self;
+        let Self { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, retries, changed: _ } =
+            self;
         (key, url, state, lazy, error, copy)
             == (&other.key, &other.url, &other.state, &other.lazy, &other.error, &other.copy)
-            && (registration, attempt, starts, next_try)
-                == (&other.registration, &other.attempt, &other.starts, &other.next_try)
+            && (registration, attempt, starts, next_try, retries)
+                == (&other.registration, &other.attempt, &other.starts, &other.next_try, &other.retries)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{Restart, Write};
 const MOST_REFERENCES: u32 = 2;
 const MOST_WAITERS: usize = 2;
 const MOST_ATTEMPTS: u32 = 4;
+const MOST_RETRIES: u32 = 1;
 
 fn events(shard: &Shard) -> Vec<Event> {
     let attempt = shard.record().map_or(1, |record| record.attempt.0);
@@ -29,6 +30,8 @@ fn events(shard: &Shard) -> Vec<Event> {
         done(attempt),
         done(attempt + 1),
         failed(attempt),
+        failed_to_be_tried_again(attempt),
+        Event::RetryDue { registration: REGISTRATION, now: NOW },
         Event::Interrupted { registration: REGISTRATION, attempt: current, now: NOW },
         recover(5),
         Event::Recover { waiter: None, now: NOW },
@@ -52,7 +55,7 @@ fn within_bounds(shard: &Shard) -> bool {
     shard.references() <= MOST_REFERENCES
         && shard.parked() <= MOST_WAITERS
         && shard.joined.len() <= MOST_WAITERS
-        && shard.record().is_none_or(|record| record.attempt.0 <= MOST_ATTEMPTS)
+        && shard.record().is_none_or(|record| record.attempt.0 <= MOST_ATTEMPTS && record.retries <= MOST_RETRIES)
 }
 
 /// What must hold of one transition.
@@ -125,6 +128,7 @@ fn check_waiters(before: &Shard, event: &Event, after: &Shard, effects: &Effects
         | Event::Available { .. }
         | Event::Interrupted { .. }
         | Event::Failed { .. }
+        | Event::RetryDue { .. }
         | Event::Recover { waiter: None, .. }
         | Event::Destroyed { .. }
         | Event::CleanupFailed { .. }

@@ -9,7 +9,7 @@ const POLICIES: [RecoveryPolicy; 3] =
     [RecoveryPolicy::DoNotRecover, RecoveryPolicy::RecoverOnAcquire, RecoveryPolicy::RecoverNow];
 
 fn outcome(record: &ShardRecord, index_complete: bool, policy: RecoveryPolicy) -> Restart {
-    restart(record, Facts { index_complete }, RestartOptions { policy, max_starts: 3 })
+    restart(record, Facts { index_complete }, RestartOptions { policy, max_starts: 3, max_retries: None })
 }
 
 /// What each state gives, with and without a complete index, under every policy but for Errored shards.
@@ -53,7 +53,8 @@ fn a_shard_that_ends_the_process_is_given_up_for_good() {
             assert_eq!(error.kind(), ErrorKind::TooManyStarts);
 
             let mut shard = Shard::restored(deadly, &Restart::GiveUp(error.clone()));
-            let event = Event::Failed { registration: REGISTRATION, attempt: Attempt(1), error, now: NOW };
+            let event =
+                Event::Failed { registration: REGISTRATION, attempt: Attempt(1), error, next_try: None, now: NOW };
             run_durably(&mut shard, event);
             let given_up = shard.record().unwrap().clone();
             assert_eq!(outcome(&given_up, false, policy), Restart::Rest);
