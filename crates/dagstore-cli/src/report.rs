@@ -64,7 +64,7 @@ impl ShardReport {
 
     /// Every shard of the store by key, then what is quarantined.
     pub(crate) fn all(store: &Dagstore) -> impl Iterator<Item = Self> {
-        let quarantined = store.quarantined().iter().map(Self::of_quarantined);
+        let quarantined = store.quarantined().into_iter().map(|record| Self::of_quarantined(&record));
         store.shards().into_iter().map(Self::of_shard).chain(quarantined)
     }
 }

@@ -1,6 +1,7 @@
 //! Reading an acquired shard.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use dagstore_car::{CarReader, RawCid, Verdict};
@@ -9,6 +10,7 @@ use dagstore_types::ShardKey;
 use futures_util::Stream;
 
 use crate::cell::Reference;
+use crate::shared::Shared;
 use crate::{Error, Result};
 
 /// What all accessors of a shard share.
@@ -18,6 +20,24 @@ pub(crate) struct OpenShard {
     pub(crate) index: Arc<dyn FullIndex>,
     pub(crate) reader: CarReader,
     pub(crate) verify: bool,
+    pub(crate) _counted: Counted,
+}
+
+/// Counts what is open.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Shared>);
+
+impl Counted {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.opened.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.opened.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An acquired shard. While there is one, the shard is Serving and can't be destroyed; dropping it is the release, in

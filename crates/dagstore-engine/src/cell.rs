@@ -1,24 +1,24 @@
 //! A shard in memory: its machine, its inbox, its waiters, its task.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::sync::Arc;
 
-use dagstore_fsm::{Answer, Effect, Effects, Event, Refusal, Shard, WaiterId, transition};
-use dagstore_types::{Attempt, Registration, ShardKey};
+use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
+use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, UnixMillis};
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, oneshot, watch};
+use smallvec::SmallVec;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
 
 use crate::accessor::OpenShard;
-use crate::committer::Commits;
-use crate::info::Progress;
+use crate::shared::Shared;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// One shard. A transition runs under the cell's lock, which is never held across I/O, a send or another lock.
 #[derive(Debug)]
 pub(crate) struct Cell {
     key: ShardKey,
-    commits: Arc<Commits>,
+    shared: Arc<Shared>,
     state: Mutex<CellState>,
 }
 
@@ -32,6 +32,12 @@ pub(crate) struct CellState {
     next_waiter: u64,
     /// The record changed between Available and Serving since it was last written.
     pub(crate) flipped: bool,
+    /// Held while a registration isn't durable yet.
+    permit: Option<OwnedSemaphorePermit>,
+    /// Somebody has asked something of the shard since it was last looked at whether it can be put to rest.
+    used: bool,
+    /// Who waits until nothing is being done with the shard.
+    observers: Vec<oneshot::Sender<()>>,
     /// What is being worked on, if anything.
     pub(crate) task: Option<Task>,
     /// The source and index that accessors share, while there are any.
@@ -42,48 +48,6 @@ pub(crate) struct CellState {
 
 /// What the accessors of an attempt share, once the first of them has opened it.
 type Opened = (Attempt, Arc<OnceCell<Arc<OpenShard>>>);
-
-/// A running task.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    cancelled: Arc<watch::Sender<bool>>,
-    pub(crate) progress: Arc<Progress>,
-    /// Closed when the task has ended.
-    pub(crate) ended: watch::Receiver<()>,
-}
-
-impl Task {
-    pub(crate) fn new(ended: watch::Receiver<()>) -> Self {
-        Self { cancelled: Arc::new(watch::Sender::new(false)), progress: Arc::new(Progress::default()), ended }
-    }
-
-    /// Asks the task to end.
-    pub(crate) fn cancel(&self) {
-        self.cancelled.send_replace(true);
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow()
-    }
-
-    /// What `work` gives, or `None` once the task is asked to end: `work` is dropped then.
-    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut cancelled = self.cancelled.subscribe();
-        tokio::select! {
-            biased;
-            // The sender is in the task itself, so this can't fail.
-            _ = cancelled.wait_for(|cancelled| *cancelled) => None,
-            value = work => Some(value),
-        }
-    }
-
-    /// Asks the task to end, and waits until it has.
-    pub(crate) async fn end(mut self) {
-        self.cancel();
-        // The sender is dropped with the task, and never sends.
-        while self.ended.changed().await.is_ok() {}
-    }
-}
 
 /// How a waiter is answered; `None` tells it to ask again, because the cell is out of the catalogue.
 type Sender = oneshot::Sender<Option<Reply>>;
@@ -98,6 +62,16 @@ pub(crate) enum Reply {
     Open(Reference),
 }
 
+/// Whether a cell can be put to rest.
+pub(crate) enum Rest {
+    /// Something is done with it.
+    No,
+    /// Not yet; this was open, and nobody uses it.
+    Close(Arc<OpenShard>),
+    /// Nothing is done with it.
+    Yes,
+}
+
 /// The result of an event that somebody waits for.
 pub(crate) enum Asked {
     /// The cell is out of the catalogue: look the key up again.
@@ -107,9 +81,9 @@ pub(crate) enum Asked {
 }
 
 impl Cell {
-    pub(crate) fn new(key: ShardKey, commits: Arc<Commits>, shard: Shard) -> Arc<Self> {
+    pub(crate) fn new(key: ShardKey, engine: Arc<Shared>, shard: Shard) -> Arc<Self> {
         let state = Mutex::new(CellState { shard, ..CellState::default() });
-        Arc::new(Self { key, commits, state })
+        Arc::new(Self { key, shared: engine, state })
     }
 
     pub(crate) fn key(&self) -> &ShardKey {
@@ -121,17 +95,49 @@ impl Cell {
         look(&mut self.state.lock())
     }
 
-    /// Lets an event happen that somebody waits for.
-    pub(crate) fn ask(self: &Arc<Self>, event: impl FnOnce(WaiterId) -> Event) -> Asked {
+    /// Acquires the shard where that needs no waiting: it is usable, and its source and index are open. Gives the cell back
+    /// where it does.
+    pub(crate) fn acquire_at_once(
+        self: Arc<Self>,
+        now: impl FnOnce() -> UnixMillis,
+    ) -> Result<(Arc<OpenShard>, Reference), Arc<Self>> {
+        let mut state = self.state.lock();
+        let Some((shard, Counted { registration, attempt, flipped })) = state.acquire_at_once(now) else {
+            drop(state);
+            return Err(self);
+        };
+        let first_flip = flipped && !std::mem::replace(&mut state.flipped, true);
+        drop(state);
+        if first_flip {
+            self.shared.commits.write_behind(self.clone());
+        }
+        self.shared.tell(&self.key, Operation::ShardAcquire, Some(ShardState::Serving));
+        Ok((shard, Reference { cell: Some(self), registration, attempt }))
+    }
+
+    /// Lets an event happen that somebody waits for. A `permit` is held until the registration that it is for is durable.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        permit: Option<OwnedSemaphorePermit>,
+        event: impl FnOnce(WaiterId) -> Event,
+    ) -> Asked {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
         if state.gone {
             return Asked::Gone;
         }
+        state.used = true;
         let waiter = WaiterId(state.next_waiter);
         state.next_waiter += 1;
         state.waiters.insert(waiter, sender);
         let outcome = self.apply(&mut state, event(waiter));
+        if state
+            .shard
+            .step()
+            .is_some_and(|step| matches!(step.cause, Cause::Register { waiter: of, .. } if of == waiter))
+        {
+            state.permit = permit;
+        }
         drop(state);
         let effects = outcome.settle(self);
         Asked::Waiting(Waiting { cell: self.clone(), waiter, receiver }, effects)
@@ -150,8 +156,25 @@ impl Cell {
 
     /// Drops everybody who waits, who then hear that the store is closed.
     pub(crate) fn drop_waiters(&self) {
-        let waiters = std::mem::take(&mut self.state.lock().waiters);
-        drop(waiters);
+        let mut state = self.state.lock();
+        let waiting = (std::mem::take(&mut state.waiters), std::mem::take(&mut state.observers));
+        drop(state);
+        drop(waiting);
+    }
+
+    /// Returns when nothing is being done with the shard, or when the store closes.
+    pub(crate) async fn settled(&self) {
+        let ended = {
+            let mut state = self.state.lock();
+            if state.is_settled() {
+                return;
+            }
+            let (sender, ended) = oneshot::channel();
+            state.observers.push(sender);
+            ended
+        };
+        // The sender is dropped and never sends.
+        let _settled = ended.await;
     }
 
     /// The place where the accessors of this attempt find what they share.
@@ -167,15 +190,45 @@ impl Cell {
         }
     }
 
+    /// Whether nothing is done with the shard, so that its record can be packed; if not, perhaps what it has open can be
+    /// closed. Only for a cell that nobody but the catalogue holds.
+    pub(crate) fn rest(&self, pressure: bool) -> Rest {
+        let mut state = self.state.lock();
+        let spared = !pressure || state.opened.is_some();
+        if std::mem::take(&mut state.used) && spared {
+            return Rest::No;
+        }
+        let is_idle = state.shard.is_at_rest() && state.inbox.is_empty() && state.waiters.is_empty();
+        if !is_idle || state.flipped || state.task.is_some() || state.gone || state.shard.record().is_none() {
+            return Rest::No;
+        }
+        match state.opened.take().and_then(|(_, opened)| opened.get().cloned()) {
+            Some(opened) => Rest::Close(opened),
+            None => Rest::Yes,
+        }
+    }
+
+    /// Closes what is kept open though no accessor uses it.
+    pub(crate) fn close_unused(&self) {
+        let unused = self.with(|state| if state.shard.references() == 0 { state.opened.take() } else { None });
+        drop(unused);
+    }
+
     fn release(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        let outcome = self.apply(&mut state, Event::Release);
+        let Some(flipped) = state.shard.release_at_once() else {
+            drop(state);
+            return self.shared.metrics.stale();
+        };
+        let first_flip = flipped && !std::mem::replace(&mut state.flipped, true);
+        let unused = state.unused(&self.shared);
+        let now = state.state();
         drop(state);
-        for effect in outcome.settle(self) {
-            if let Effect::Trace(operation) = effect {
-                tracing::trace!(shard = %self.key, operation = operation.name());
-            }
+        drop(unused);
+        if first_flip {
+            self.shared.commits.write_behind(self.clone());
         }
+        self.shared.tell(&self.key, Operation::ShardRelease, now);
     }
 
     /// Lets the event happen, and then those that a step had held up, for as long as there is no new step.
@@ -191,6 +244,9 @@ impl Cell {
             let effects = transition(&mut state.shard, event);
             self.absorb(state, effects, &mut outcome);
         }
+        if state.shard.step().is_none_or(|step| !matches!(step.cause, Cause::Register { .. })) {
+            state.permit = None;
+        }
         if state.gone {
             // Whatever came for the shard that is gone is asked again of the cell that takes its place.
             state.inbox.clear();
@@ -198,8 +254,9 @@ impl Cell {
         } else if given_up && state.shard.step().is_some() {
             state.refuse_inbox(&mut outcome);
         }
-        if state.shard.references() == 0 {
-            outcome.unused = state.opened.take();
+        outcome.unused = state.unused(&self.shared);
+        if !state.observers.is_empty() && state.is_settled() {
+            outcome.settled = std::mem::take(&mut state.observers);
         }
         debug_assert_eq!(state.shard.validate(), Ok(()));
         outcome
@@ -223,19 +280,54 @@ impl Cell {
                     state.gone = true;
                     outcome.effects.push(Effect::Forget);
                 }
-                Effect::Enqueue { .. }
-                | Effect::Discard { .. }
-                | Effect::CleanUp { .. }
-                | Effect::Stale
-                | Effect::Trace(_)
-                | Effect::Retry { .. }
-                | Effect::Failure(_) => outcome.effects.push(effect),
+                Effect::Trace(operation) => outcome.traces.push((operation, state.state())),
+                Effect::Failure(error) => outcome.failure = Some(error),
+                Effect::Stale => self.shared.metrics.stale(),
+                Effect::Enqueue { .. } | Effect::Discard { .. } | Effect::CleanUp { .. } | Effect::Retry { .. } => {
+                    outcome.effects.push(effect);
+                }
             }
         }
     }
 }
 
 impl CellState {
+    fn acquire_at_once(&mut self, now: impl FnOnce() -> UnixMillis) -> Option<(Arc<OpenShard>, Counted)> {
+        let (attempt, opened) = self.opened.as_ref()?;
+        if self.shard.record()?.attempt != *attempt {
+            return None;
+        }
+        let shard = opened.get()?.clone();
+        let counted = self.shard.acquire_at_once(now)?;
+        self.used = true;
+        Some((shard, counted))
+    }
+
+    fn state(&self) -> Option<ShardState> {
+        self.shard.record().map(|record| record.state)
+    }
+
+    /// Whether nothing is being done with the shard, nor about to be.
+    fn is_settled(&self) -> bool {
+        let state = self.shard.record().map(|record| (record.state, record.lazy));
+        let is_working = match state {
+            None | Some((ShardState::New, true)) => false,
+            Some((ShardState::Available | ShardState::Serving | ShardState::Errored, _)) => false,
+            Some((ShardState::Destroying, _)) => self.shard.is_cleaning(),
+            Some((ShardState::New | ShardState::Initializing | ShardState::Recovering, _)) => true,
+        };
+        self.gone || (self.shard.step().is_none() && !is_working)
+    }
+
+    /// What is open and neither used nor kept for the next accessor.
+    fn unused(&mut self, shared: &Shared) -> Option<Opened> {
+        if self.opened.is_none() || self.shard.references() > 0 {
+            return None;
+        }
+        let is_kept = self.shard.step().is_none() && self.state() == Some(ShardState::Available) && shared.keeps_open();
+        if is_kept { None } else { self.opened.take() }
+    }
+
     /// The step is a fact that can't be written for now. Whoever waits behind it is told; what has happened stays.
     fn refuse_inbox(&mut self, outcome: &mut Outcome) {
         let waiters = &mut self.waiters;
@@ -257,21 +349,33 @@ struct Outcome {
     rewrite: Option<Registration>,
     /// Source and index that nobody has open any more. Closing them is I/O, so it waits for the cell to be unlocked.
     unused: Option<Opened>,
-    replies: Vec<(Option<Sender>, Option<Reply>)>,
+    /// Dropped to tell them.
+    settled: Vec<oneshot::Sender<()>>,
+    replies: SmallVec<[(Option<Sender>, Option<Reply>); 1]>,
+    traces: SmallVec<[(Operation, Option<ShardState>); 2]>,
+    failure: Option<ShardError>,
     effects: Effects,
 }
 
 impl Outcome {
     /// Does what needs no engine and returns the rest.
     fn settle(self, cell: &Arc<Cell>) -> Effects {
+        let shared = &cell.shared;
         if let Some(registration) = self.rewrite {
-            cell.commits.rewrite(registration, cell.clone());
+            shared.commits.rewrite(registration, cell.clone());
         }
         if self.persist {
-            cell.commits.persist(cell.clone());
+            shared.persist(cell);
         }
         if self.write_behind {
-            cell.commits.write_behind(cell.clone());
+            shared.commits.write_behind(cell.clone());
+        }
+        for (operation, state) in self.traces {
+            shared.tell(&cell.key, operation, state);
+        }
+        if let Some(error) = self.failure {
+            tracing::warn!(shard = %cell.key, kind = error.kind().name(), %error, "the shard failed");
+            shared.watch.failure(&cell.key, error);
         }
         for (sender, reply) in self.replies {
             // Whoever has gone away gets no answer; a reference that nobody takes is released when it is dropped here.

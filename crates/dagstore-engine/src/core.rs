@@ -1,45 +1,53 @@
 //! What the engine's parts share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use dagstore_codec::Codecs;
 use dagstore_datastore::Datastore;
 use dagstore_fs::Clock;
 use dagstore_index::IndexRepo;
 use dagstore_mount::Registry;
 use dagstore_types::{ShardKey, UnixMillis};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::catalogue::Catalogue;
 use crate::cell::Cell;
-use crate::committer::Commits;
 use crate::gc::GcReport;
 use crate::options::{Hold, Mode};
 use crate::quarantine::Quarantine;
+use crate::queue::Queue;
 use crate::registrations::Registrations;
+use crate::retry::Retries;
+use crate::shared::Shared;
 use crate::{Error, Options, Result};
 
 /// What the engine's parts share. Tasks and the committer hold it; cells and accessors don't, so they can outlive it.
 #[derive(Debug)]
 pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) datastore: Arc<dyn Datastore>,
-    pub(crate) codecs: Codecs,
     pub(crate) registry: Registry,
     pub(crate) index_repo: Arc<dyn IndexRepo>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) catalogue: Catalogue,
-    pub(crate) quarantine: Quarantine,
-    pub(crate) commits: Arc<Commits>,
+    pub(crate) quarantine: RwLock<Quarantine>,
     pub(crate) registrations: Registrations,
-    /// Room for shards that are being initialised.
-    pub(crate) initialising: Semaphore,
+    /// Registrations that aren't durable yet.
+    pub(crate) registering: Arc<Semaphore>,
+    /// Shards whose work begins as soon as there is room.
+    pub(crate) starting: Queue,
+    /// Shards whose source isn't ready. They wait apart, so that they don't keep the others waiting.
+    pub(crate) thawing: Queue,
+    /// Room for sources that are being fetched.
+    pub(crate) fetching: Semaphore,
+    /// Room for sources that are being indexed.
+    pub(crate) indexing: Semaphore,
+    pub(crate) retries: Retries,
     /// Tasks are started on the runtime that the store was opened on, whichever one a caller is on.
     pub(crate) runtime: Handle,
-    pub(crate) closed: AtomicBool,
     /// Every task holds a receiver, so the sender knows when the last one has ended.
     pub(crate) tasks: watch::Sender<()>,
     /// Held while files that belong to nobody are looked for, so that no two look at once.
@@ -55,7 +63,7 @@ impl Core {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.shared.closed.load(Ordering::Acquire)
     }
 
     /// # Errors
@@ -75,21 +83,25 @@ impl Core {
     /// # Errors
     /// [`Error::NotDurable`].
     pub(crate) fn check_room(&self, key: &ShardKey) -> Result<()> {
-        if self.commits.has_room() {
+        if self.shared.commits.has_room() {
             return Ok(());
         }
-        Err(Error::NotDurable { key: key.clone(), source: self.commits.degraded() })
+        Err(Error::NotDurable { key: key.clone(), source: self.shared.commits.degraded() })
     }
 
     /// The cell of a registered shard.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Quarantined`].
-    pub(crate) fn cell(&self, key: &ShardKey) -> Result<Arc<Cell>> {
-        if let Some(cell) = self.catalogue.get(key) {
-            return Ok(cell);
+    /// [`Error::NotFound`], [`Error::Quarantined`], [`Error::InvalidKey`].
+    pub(crate) fn cell(&self, key: &str) -> Result<Arc<Cell>> {
+        self.catalogue.get(key).ok_or_else(|| self.not_found(key))
+    }
+
+    /// Why there is no shard of this key.
+    pub(crate) fn not_found(&self, key: &str) -> Error {
+        match ShardKey::new(key) {
+            Err(error) => error.into(),
+            Ok(key) => self.quarantine.read().check(&key).err().unwrap_or(Error::NotFound(key)),
         }
-        self.quarantine.check(key)?;
-        Err(Error::NotFound(key.clone()))
     }
 }

@@ -1,28 +1,34 @@
 //! The handle.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use dagstore_fsm::{Answer, Event, Refusal, Shard};
+use dagstore_fsm::{Answer, Event, Refusal};
 use dagstore_mount::{Mount, MountUrl};
-use dagstore_types::{ShardKey, ShardRecord};
-use parking_lot::Mutex;
+use dagstore_types::{ShardKey, ShardState};
+use futures_util::Stream;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::accessor::ShardAccessor;
-use crate::cell::{Cell, Reply};
-use crate::committer::Commits;
+use crate::cell::Reply;
+use crate::close::CloseOutcome;
 use crate::core::Core;
 use crate::gc::GcReport;
 use crate::info::ShardInfo;
+use crate::metrics::Metrics;
 use crate::options::{Mode, Options, Parts};
 use crate::quarantine::Quarantined;
+use crate::queue::{Queue, semaphore};
+use crate::register::Register;
 use crate::registrations::Registrations;
-use crate::restore::ResumeReport;
-use crate::{Error, Identity, Result, acquire, committer, gc, restore};
+use crate::resume::ResumeReport;
+use crate::retry::Retries;
+use crate::shared::Shared;
+use crate::watch::{Failure, Trace, Watched};
+use crate::{Error, Identity, Result, acquire, committer, gc, quarantine, rest, restore, resume, retry};
 
 /// An open store. Cheap to clone; the store closes with [`close`](Self::close), and stops as in a crash, which loses
 /// nothing, when the last handle is dropped.
@@ -34,30 +40,34 @@ pub struct Engine {
 
 /// What the handles share and tasks don't, so that the last handle's end is noticed.
 #[derive(Debug)]
-struct Closing {
+pub(crate) struct Closing {
     core: Arc<Core>,
-    committer: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    committer_ended: watch::Receiver<()>,
+    pub(crate) committer: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) committer_ended: watch::Receiver<()>,
+    /// Tasks that go on for ever.
+    keepers: Vec<JoinHandle<()>>,
     resumed: watch::Receiver<Option<ResumeReport>>,
     /// What closing gave, once it is done.
-    closed: tokio::sync::Mutex<Option<CloseOutcome>>,
+    pub(crate) closed: tokio::sync::Mutex<Option<CloseOutcome>>,
 }
 
-/// How closing ended.
-#[derive(Debug)]
-enum CloseOutcome {
-    Clean,
-    TimedOut,
-    NotDurable(dagstore_datastore::Error),
+impl Closing {
+    /// Ends what would go on for ever.
+    pub(crate) fn abort(&self) {
+        for keeper in &self.keepers {
+            keeper.abort();
+        }
+        if let Some(committer) = self.committer.lock().take() {
+            committer.abort();
+        }
+    }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
         self.core.stop_working();
-        if let Some(committer) = self.committer.lock().take() {
-            committer.abort();
-        }
-        self.core.commits.abandon();
+        self.abort();
+        self.core.shared.commits.abandon();
     }
 }
 
@@ -74,23 +84,26 @@ impl Engine {
             Mode::Active => drop(Identity::read_or_create(&*parts.datastore).await?),
             Mode::Paused => drop(Identity::read(&*parts.datastore).await?),
         }
-        let commits = Arc::new(Commits::default());
-        let loaded = restore::load(&parts, &options, &commits).await?;
+        let shared = Arc::new(Shared::new(parts.codecs.clone(), options.keep_open));
+        let loaded = restore::load(&parts, &options, &shared).await?;
         let hold = parts.hold.take();
         let core = Arc::new(Core {
+            shared,
             datastore: parts.datastore,
-            codecs: parts.codecs,
             registry: parts.registry,
             index_repo: parts.index_repo,
             clock: parts.clock,
-            initialising: Semaphore::new(options.max_initialising.clamp(1, Semaphore::MAX_PERMITS)),
-            options,
             catalogue: loaded.catalogue,
-            quarantine: loaded.quarantine,
-            commits,
+            quarantine: RwLock::new(loaded.quarantine),
             registrations: Registrations::new(loaded.next_registration),
+            registering: Arc::new(semaphore(options.max_registering)),
+            starting: Queue::new(options.max_fetching.saturating_add(options.max_indexing)),
+            thawing: Queue::new(options.max_thawing),
+            fetching: semaphore(options.max_fetching),
+            indexing: semaphore(options.max_indexing),
+            options,
+            retries: Retries::default(),
             runtime: Handle::current(),
-            closed: false.into(),
             tasks: watch::channel(()).0,
             sweeping: tokio::sync::Mutex::new(()),
             swept: Mutex::new(GcReport::default()),
@@ -98,18 +111,20 @@ impl Engine {
         });
         let (committing, committer_ended) = watch::channel(());
         let (resuming, resumed) = watch::channel(None);
-        let mut committer = None;
+        let (mut committer, mut keepers) = (None, Vec::new());
         if core.options.mode == Mode::Active {
             committer = Some(core.runtime.spawn(committer::run(core.clone(), committing)));
+            keepers.push(core.runtime.spawn(rest::run(core.clone())));
+            keepers.push(core.runtime.spawn(retry::run(core.clone())));
             let shared = core.clone();
             core.spawn(async move {
-                let report = restore::resume(shared, loaded.unfinished).await;
+                let report = resume::resume(shared, loaded.unfinished).await;
                 let _nobody_waits = resuming.send(Some(report));
             });
         }
         let committer = Mutex::new(committer);
         let closed = tokio::sync::Mutex::new(None);
-        let closing = Arc::new(Closing { core: core.clone(), committer, committer_ended, resumed, closed });
+        let closing = Arc::new(Closing { core: core.clone(), committer, committer_ended, keepers, resumed, closed });
         Ok(Self { core, closing })
     }
 
@@ -117,14 +132,14 @@ impl Engine {
     /// Available or has failed (it stays then, Errored, until it is recovered or destroyed); see [`Register`] for the
     /// other ways. Dropping the future cancels the wait, not the work.
     pub fn register(&self, key: &str, url: &str) -> Register<'_> {
-        Register { engine: self, key: ShardKey::new(key), url: MountUrl::parse(url), lazy: false, detached: false }
+        Register::new(&self.core, ShardKey::new(key), MountUrl::parse(url))
     }
 
     /// Registers the shard `key` for a mount made by hand; see [`register`](Self::register). Its type must stand in the
     /// registry under exactly one scheme.
     pub fn register_mount(&self, key: &str, mount: &dyn Mount) -> Register<'_> {
         let url = self.core.registry.represent(mount);
-        Register { engine: self, key: ShardKey::new(key), url, lazy: false, detached: false }
+        Register::new(&self.core, ShardKey::new(key), url)
     }
 
     /// Acquires the shard, for reading. A shard that waits for its first acquire, or whose index was lost, is initialised
@@ -134,7 +149,9 @@ impl Engine {
     /// [`Error::NotFound`], [`Error::Failed`], [`Error::Destroyed`], [`Error::Quarantined`], [`Error::Paused`],
     /// [`Error::Closed`], [`Error::NotDurable`].
     pub async fn acquire(&self, key: &str) -> Result<ShardAccessor> {
-        acquire::acquire(&self.core, &ShardKey::new(key)?).await
+        let acquired = acquire::acquire(&self.core, key).await;
+        self.core.shared.metrics.acquired(&acquired);
+        acquired
     }
 
     /// Initialises a failed shard again, and returns when it is Available.
@@ -143,7 +160,9 @@ impl Engine {
     /// [`Error::NotErrored`], [`Error::Failed`] when it failed again, and those of [`acquire`](Self::acquire).
     pub async fn recover(&self, key: &str) -> Result<()> {
         let key = ShardKey::new(key)?;
-        self.request(&key, |waiter, now| Event::Recover { waiter: Some(waiter), now }).await
+        let recovered = self.request(&key, |waiter, now| Event::Recover { waiter: Some(waiter), now }).await;
+        Metrics::operation("recover", &recovered);
+        recovered
     }
 
     /// Destroys the shard: its index and its record, but never its source. When the call returns, the destruction is
@@ -153,7 +172,9 @@ impl Engine {
     /// [`Error::InUse`], which changes nothing; [`Error::CleanupIncomplete`]; and those of [`acquire`](Self::acquire).
     pub async fn destroy(&self, key: &str) -> Result<()> {
         let key = ShardKey::new(key)?;
-        self.request(&key, |waiter, now| Event::Destroy { waiter, now }).await
+        let destroyed = self.request(&key, |waiter, now| Event::Destroy { waiter, now }).await;
+        Metrics::operation("destroy", &destroyed);
+        destroyed
     }
 
     /// What is known of the shard. Answers in a paused store, too.
@@ -161,21 +182,62 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Quarantined`], [`Error::InvalidKey`].
     pub fn info(&self, key: &str) -> Result<ShardInfo> {
-        let key = ShardKey::new(key)?;
-        let cell = self.core.cell(&key)?;
-        ShardInfo::of(&cell).ok_or(Error::NotFound(key))
+        self.core.catalogue.look(key).and_then(ShardInfo::of_found).ok_or_else(|| self.core.not_found(key))
     }
 
     /// What is known of every shard, by key. Answers in a paused store, too.
     pub fn shards(&self) -> Vec<ShardInfo> {
-        let mut shards: Vec<_> = self.core.catalogue.cells().filter_map(|cell| ShardInfo::of(&cell)).collect();
+        let mut shards: Vec<_> = self.core.catalogue.all().filter_map(ShardInfo::of_found).collect();
         shards.sort_by(|one, other| one.key.cmp(&other.key));
         shards
     }
 
+    /// How many shards are in each state; states without any are left out. Much cheaper than [`shards`](Self::shards).
+    pub fn counts(&self) -> BTreeMap<ShardState, usize> {
+        let counts = ShardState::ALL.into_iter().zip(rest::counts(&self.core));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What happens from now on, operation by operation. Nobody is held up by a reader, and one that is too slow is told how
+    /// much it has [`Missed`](Watched::Missed). The stream ends when the store is closed.
+    pub fn trace(&self) -> impl Stream<Item = Watched<Trace>> + Send + Unpin + use<> {
+        self.core.shared.watch.traces()
+    }
+
+    /// The shards that fail from now on; otherwise as [`trace`](Self::trace).
+    pub fn failures(&self) -> impl Stream<Item = Watched<Failure>> + Send + Unpin + use<> {
+        self.core.shared.watch.failures()
+    }
+
+    /// What the datastore said last, while it refuses writes. Changes fail with [`Error::NotDurable`] then; shards that are
+    /// Available are acquired and read as ever. The store tries again by itself.
+    pub fn degraded(&self) -> Option<dagstore_datastore::Error> {
+        self.core.shared.commits.degraded()
+    }
+
     /// The records that can't be read. They are kept, and occupy their keys.
-    pub fn quarantined(&self) -> &[Quarantined] {
-        self.core.quarantine.entries()
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.core.quarantine.read().entries().to_vec()
+    }
+
+    /// Reads a record in quarantine again, and takes its shard up where that can be done now: because its scheme is known
+    /// again, for instance. `row` is the [row's key](Quarantined::row).
+    ///
+    /// # Errors
+    /// [`Error::StillQuarantined`], [`Error::NotQuarantined`], [`Error::Datastore`], [`Error::Paused`], [`Error::Closed`].
+    pub async fn retry_quarantined(&self, row: &[u8]) -> Result<()> {
+        self.core.check_active()?;
+        quarantine::retry(&self.core, row).await
+    }
+
+    /// Deletes a record in quarantine; when the call returns, that is durable. Nothing is left of the shard then, and the next
+    /// [`gc`](Self::gc) removes its files. `row` is the [row's key](Quarantined::row).
+    ///
+    /// # Errors
+    /// [`Error::NotQuarantined`], [`Error::Datastore`], [`Error::Paused`], [`Error::Closed`].
+    pub async fn drop_quarantined(&self, row: &[u8]) -> Result<()> {
+        self.core.check_active()?;
+        quarantine::discard(&self.core, row).await
     }
 
     /// The registry of the store.
@@ -213,36 +275,9 @@ impl Engine {
     pub async fn close(&self) -> Result<()> {
         let mut closed = self.closing.closed.lock().await;
         if closed.is_none() {
-            *closed = Some(self.close_once().await);
+            *closed = Some(self.core.close(&self.closing).await);
         }
-        match &*closed {
-            None | Some(CloseOutcome::Clean) => Ok(()),
-            Some(CloseOutcome::TimedOut) => Err(Error::CloseTimedOut),
-            Some(CloseOutcome::NotDurable(error)) => Err(error.clone().into()),
-        }
-    }
-
-    async fn close_once(&self) -> CloseOutcome {
-        let core = &self.core;
-        core.stop_working();
-        let mut committer_ended = self.closing.committer_ended.clone();
-        let ending = async {
-            core.tasks.closed().await;
-            core.commits.stop();
-            while committer_ended.changed().await.is_ok() {}
-        };
-        let ended = tokio::time::timeout(core.options.close_deadline, ending).await;
-        if let Some(committer) = self.closing.committer.lock().take() {
-            committer.abort();
-        }
-        core.commits.abandon();
-        let closed = core.datastore.close().await;
-        drop(core.hold.lock().take());
-        match (ended, core.commits.degraded(), closed) {
-            (Err(_), _, _) => CloseOutcome::TimedOut,
-            (Ok(()), Some(error), _) | (Ok(()), None, Err(error)) => CloseOutcome::NotDurable(error),
-            (Ok(()), None, Ok(())) => CloseOutcome::Clean,
-        }
+        closed.as_ref().map_or(Ok(()), CloseOutcome::result)
     }
 
     /// Sends a request and translates its answer.
@@ -254,7 +289,7 @@ impl Engine {
         loop {
             self.core.check_active()?;
             self.core.check_room(key)?;
-            let cell = self.core.cell(key)?;
+            let cell = self.core.cell(key.as_str())?;
             let now = self.core.now();
             if let Some(reply) = self.core.ask(&cell, |waiter| event(waiter, now)).await? {
                 return self.core.answered(key, reply);
@@ -265,19 +300,7 @@ impl Engine {
 }
 
 impl Core {
-    /// Refuses new calls, drops everybody who waits, and asks tasks to end.
-    pub(crate) fn stop_working(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.initialising.close();
-        for cell in self.catalogue.cells() {
-            cell.drop_waiters();
-            if let Some(task) = cell.with(|state| state.task.clone()) {
-                task.cancel();
-            }
-        }
-    }
-
-    fn answered(&self, key: &ShardKey, reply: Reply) -> Result<()> {
+    pub(crate) fn answered(&self, key: &ShardKey, reply: Reply) -> Result<()> {
         match reply {
             Reply::Answer(Answer::Refused(refusal)) => Err(self.refused(key, refusal)),
             Reply::Answer(Answer::Registered | Answer::Ready | Answer::Destroyed | Answer::Begin(_))
@@ -297,67 +320,7 @@ impl Core {
             Refusal::InUse { references } => Error::InUse { key, references },
             Refusal::Failed(source) => Error::Failed { key, source },
             Refusal::CleanupIncomplete(source) => Error::CleanupIncomplete { key, source },
-            Refusal::NotDurable => Error::NotDurable { key, source: self.commits.degraded() },
+            Refusal::NotDurable => Error::NotDurable { key, source: self.shared.commits.degraded() },
         }
-    }
-}
-
-/// A registration, to be awaited; see [`Engine::register`].
-#[must_use = "nothing is registered before it is awaited"]
-#[derive(Debug)]
-pub struct Register<'a> {
-    engine: &'a Engine,
-    key: Result<ShardKey, dagstore_types::InvalidKey>,
-    url: dagstore_mount::Result<MountUrl>,
-    lazy: bool,
-    detached: bool,
-}
-
-impl Register<'_> {
-    /// Leaves the work to the first acquire.
-    pub fn lazy(self) -> Self {
-        Self { lazy: true, ..self }
-    }
-
-    /// Returns as soon as the registration is durable, and lets the work go on in the background.
-    pub fn detached(self) -> Self {
-        Self { detached: true, ..self }
-    }
-
-    /// Checks everything that can be checked first, so that a refusal leaves nothing.
-    async fn run(self) -> Result<()> {
-        let core = &self.engine.core;
-        core.check_active()?;
-        let (key, url) = (self.key?, self.url?);
-        core.check_room(&key)?;
-        core.quarantine.check(&key)?;
-        let mount = core.registry.instantiate(&url)?;
-        if !mount.capabilities().random_access {
-            return Err(Error::NeedsCopy { url: url.as_str().to_owned() });
-        }
-        mount.stat().await?;
-        let registration = core.registrations.next(core).await?;
-        loop {
-            let new = || Cell::new(key.clone(), core.commits.clone(), Shard::absent());
-            let cell = core.catalogue.get_or_insert(&key, new);
-            let record = ShardRecord::new(key.clone(), url.as_str().to_owned(), self.lazy, registration, core.now());
-            let wait = !self.detached;
-            let reply = core.ask(&cell, |waiter| Event::Register { waiter, record, wait }).await?;
-            if let Some(reply) = reply {
-                return core.answered(&key, reply);
-            }
-            core.catalogue.remove(&cell);
-            tokio::task::yield_now().await;
-            core.check_active()?;
-        }
-    }
-}
-
-impl<'a> IntoFuture for Register<'a> {
-    type Output = Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
     }
 }

@@ -65,6 +65,20 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The record in quarantine still can't be used.
+    #[error("the record in row {row} can't be used yet: {reason}")]
+    StillQuarantined {
+        /// The row's key in hexadecimal digits.
+        row: String,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such record in quarantine.
+    #[error("no record of row {row} is in quarantine")]
+    NotQuarantined {
+        /// The row's key in hexadecimal digits.
+        row: String,
+    },
     /// The shard's index was lost again and again while it was being opened.
     #[error("the index of shard {0} is lost as often as it is built; look after the disk that it is on")]
     IndexKeepsVanishing(ShardKey),
@@ -131,6 +145,41 @@ pub enum Error {
     /// Closing took longer than allowed. The next opening mends what was left.
     #[error("tasks were still running when the time for closing was over; the next start takes up what they left")]
     CloseTimedOut,
+}
+
+impl Error {
+    /// The error's name in metrics and for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidKey(_) => "invalid-key",
+            Self::NotFound(_) => "not-found",
+            Self::Exists(_) => "exists",
+            Self::BeingDestroyed(_) => "being-destroyed",
+            Self::Destroyed(_) => "destroyed",
+            Self::NotErrored(_) => "not-errored",
+            Self::InUse { .. } => "in-use",
+            Self::Failed { .. } => "failed",
+            Self::CleanupIncomplete { .. } => "cleanup-incomplete",
+            Self::NotDurable { .. } => "not-durable",
+            Self::Quarantined { .. } => "quarantined",
+            Self::StillQuarantined { .. } => "still-quarantined",
+            Self::NotQuarantined { .. } => "not-quarantined",
+            Self::IndexKeepsVanishing(_) => "index-keeps-vanishing",
+            Self::Mount(_) => "mount",
+            Self::NeedsCopy { .. } => "needs-copy",
+            Self::Datastore(_) => "datastore",
+            Self::Index(_) => "index",
+            Self::Car(_) => "car",
+            Self::BlockNotFound { .. } => "block-not-found",
+            Self::Misplaced { .. } => "misplaced",
+            Self::Paused => "paused",
+            Self::Closed => "closed",
+            Self::NewerFormat { .. } => "newer-format",
+            Self::DamagedIdentity { .. } => "damaged-identity",
+            Self::Unreadable { .. } => "unreadable",
+            Self::CloseTimedOut => "close-timed-out",
+        }
+    }
 }
 
 /// What a shard keeps of a mount's error.

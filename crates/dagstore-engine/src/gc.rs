@@ -38,12 +38,8 @@ pub struct Kept {
 pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
     sweep(core).await?;
     let mut report = std::mem::take(&mut *core.swept.lock());
-    for cell in core.catalogue.cells() {
-        let destroying =
-            cell.with(|state| state.shard.record().is_some_and(|record| record.state == ShardState::Destroying));
-        if !destroying {
-            continue;
-        }
+    for key in core.catalogue.keys_in(&[ShardState::Destroying]) {
+        let Some(cell) = core.catalogue.get(key.as_str()) else { continue };
         let now = core.now();
         match core.ask(&cell, |waiter| Event::Destroy { waiter, now }).await? {
             None | Some(Reply::Answer(Answer::Destroyed)) => report.destroyed += 1,
@@ -74,12 +70,12 @@ fn sweep_blocking(core: &Core) -> Result<()> {
     let names = core.index_repo.list()?;
     report.temporaries_removed += core.index_repo.remove_temporaries()?;
     let current = if names.is_empty() { HashMap::new() } else { current_attempts(core) };
+    let quarantined = core.quarantine.read().key_hashes();
     for name in names {
+        let may_be_quarantined = quarantined.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()));
         match current.get(&name.registration) {
             Some(attempt) if *attempt <= name.attempt => {}
-            _ if core.quarantine.may_own(&name) => {
-                report.kept.push(kept(&name, &"it may belong to a record in quarantine"));
-            }
+            _ if may_be_quarantined => report.kept.push(kept(&name, &"it may belong to a record in quarantine")),
             _ => match core.index_repo.remove(name) {
                 Ok(_) => report.indices_removed += 1,
                 Err(error) => report.kept.push(kept(&name, &error)),
@@ -92,10 +88,7 @@ fn sweep_blocking(core: &Core) -> Result<()> {
 
 /// The attempt that each registration's record names.
 fn current_attempts(core: &Core) -> HashMap<Registration, Attempt> {
-    let named = |cell: Arc<crate::cell::Cell>| {
-        cell.with(|state| state.shard.record().map(|record| (record.registration, record.attempt)))
-    };
-    core.catalogue.cells().filter_map(named).collect()
+    core.catalogue.states().map(|(_, registration, attempt)| (registration, attempt)).collect()
 }
 
 fn kept(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Kept {

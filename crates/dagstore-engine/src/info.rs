@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, UnixMillis};
+use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardRecord, ShardState, UnixMillis};
 
+use crate::catalogue::Found;
 use crate::cell::Cell;
 
 /// A shard, as it was at one moment.
@@ -28,6 +29,10 @@ pub struct ShardInfo {
     pub attempt: Attempt,
     /// Starts since it was last Available, Errored by its work, or recovered.
     pub starts: u32,
+    /// How often the store has tried again by itself since it was last Available or recovered by somebody.
+    pub retries: u32,
+    /// When the store tries again by itself.
+    pub next_try: Option<UnixMillis>,
     /// When its record last changed.
     pub changed: UnixMillis,
     /// Whether a change is being made durable.
@@ -40,22 +45,39 @@ impl ShardInfo {
     /// What is told of a cell; `None` where nothing is durable of it yet, or any more.
     pub(crate) fn of(cell: &Cell) -> Option<Self> {
         cell.with(|state| {
-            let record = state.shard.record()?;
-            Some(Self {
-                key: record.key.clone(),
-                url: record.url.clone(),
-                state: record.state,
-                lazy: record.lazy,
-                error: record.error.clone(),
-                references: state.shard.references(),
-                registration: record.registration,
-                attempt: record.attempt,
-                starts: record.starts,
-                changed: record.changed,
-                writing: state.shard.step().is_some(),
-                progress: state.task.as_ref().map(|task| task.progress.snapshot()),
-            })
+            let mut info = Self::of_record(state.shard.record()?.clone());
+            info.references = state.shard.references();
+            info.writing = state.shard.step().is_some();
+            info.progress = state.task.as_ref().map(|task| task.progress.snapshot());
+            Some(info)
         })
+    }
+
+    /// What is told of a shard that nothing is done with.
+    pub(crate) fn of_record(record: ShardRecord) -> Self {
+        Self {
+            key: record.key,
+            url: record.url,
+            state: record.state,
+            lazy: record.lazy,
+            error: record.error,
+            references: 0,
+            registration: record.registration,
+            attempt: record.attempt,
+            starts: record.starts,
+            retries: record.retries,
+            next_try: record.next_try,
+            changed: record.changed,
+            writing: false,
+            progress: None,
+        }
+    }
+
+    pub(crate) fn of_found(found: Found) -> Option<Self> {
+        match found {
+            Found::Awake(cell) => Self::of(&cell),
+            Found::Resting(record) => Some(Self::of_record(record)),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use dagstore_car::{CarReader, ScanOptions};
@@ -13,67 +12,159 @@ use dagstore_index::IndexMeta;
 use dagstore_mount::{Mount, MountUrl, Opened};
 use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
-use crate::cell::{Cell, Reply, Task};
+use crate::cell::{Cell, Reply};
 use crate::core::Core;
 use crate::error::{car_error, index_error, mount_error};
+use crate::retry;
+use crate::task::Task;
 
 /// How long a start waits after the datastore refused to count it.
 const PAUSE_WHEN_NOT_DURABLE: Duration = Duration::from_secs(1);
 
-/// Starts the work, unless it is being done already.
-pub(crate) fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration) {
-    let (running, ended) = watch::channel(());
-    let task = Task::new(ended);
-    let first = cell.with(|state| {
-        let first = state.task.is_none();
-        if first {
-            state.task = Some(task.clone());
-        }
-        first
-    });
-    if first {
-        core.spawn(run(core.clone(), cell.clone(), registration, task, running));
+/// How a task came to its end.
+enum End {
+    /// There was nothing to do, or the store closes.
+    Nothing,
+    /// The source isn't ready: the shard goes to those that wait for theirs.
+    NotReady,
+    /// The work was begun.
+    Worked(Attempt, Result<(), ShardError>),
+}
+
+/// Where a task has its room from.
+enum Room {
+    /// From the usual line. The source may turn out not to be ready.
+    Starting(OwnedSemaphorePermit),
+    /// From the line of those whose source wasn't ready when it was looked at.
+    Thawing(OwnedSemaphorePermit),
+}
+
+/// Begins the work as soon as there is room.
+pub(crate) fn enqueue(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration) {
+    core.starting.push(cell.clone(), registration);
+    start_next(core);
+}
+
+/// Starts tasks for as many shards as there is room for.
+fn start_next(core: &Arc<Core>) {
+    while let Some((room, cell, registration)) = core.starting.next() {
+        start(core, &cell, registration, Room::Starting(room));
+    }
+    while let Some((room, cell, registration)) = core.thawing.next() {
+        start(core, &cell, registration, Room::Thawing(room));
     }
 }
 
-async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration, task: Task, running: watch::Sender<()>) {
-    let begun = begin(&core, &cell, registration, &task).await;
-    let outcome = match begun {
-        None => None,
-        Some((attempt, _room)) => {
-            let work = work(&core, &cell, OwnName::new(cell.key(), registration, attempt), &task);
-            let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
-            Some((attempt, outcome))
+/// Starts the work, unless it is being done already or nobody wants it any more.
+fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: Room) {
+    let (running, ended) = watch::channel(());
+    let task = Task::new(ended);
+    let is_wanted = cell.with(|state| {
+        let is_wanted = state.task.is_none() && state.shard.wants_work(registration);
+        if is_wanted {
+            state.task = Some(task.clone());
         }
-    };
+        is_wanted
+    });
+    if is_wanted {
+        core.spawn(run(core.clone(), cell.clone(), registration, room, task, running));
+    }
+}
+
+async fn run(
+    core: Arc<Core>,
+    cell: Arc<Cell>,
+    registration: Registration,
+    room: Room,
+    task: Task,
+    running: watch::Sender<()>,
+) {
+    let end = attempt(&core, &cell, registration, room, &task).await;
     // Before the end is told: what follows from it may start a task of its own.
     cell.with(|state| state.task = None);
     drop(running);
     let now = core.now();
-    match outcome {
-        None => {}
+    match end {
+        End::Nothing => {}
+        End::NotReady => core.thawing.push(cell, registration),
         // A shard that is being destroyed takes no notice of it, and one whose store closes begins again later.
-        Some((attempt, _)) if task.is_cancelled() => {
+        End::Worked(attempt, _) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
-        Some((attempt, Ok(()))) => core.tell(&cell, Event::Available { registration, attempt, now }),
-        Some((attempt, Err(error))) => {
-            core.tell(&cell, Event::Failed { registration, attempt, error, next_try: None, now })
+        End::Worked(attempt, Ok(())) => core.tell(&cell, Event::Available { registration, attempt, now }),
+        End::Worked(attempt, Err(error)) => {
+            let next_try = retry::next_try(&core, &cell, &error);
+            core.tell(&cell, Event::Failed { registration, attempt, error, next_try, now });
         }
+    }
+    start_next(&core);
+}
+
+/// Waits for room and counts the attempt, in this order: an attempt that only waited is none. Then works.
+async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: Room, task: &Task) -> End {
+    let mount = mount(core, cell);
+    let (starting, _thawing) = match room {
+        Room::Starting(room) => {
+            if let Ok(mount) = &mount
+                && !task.unless_cancelled(is_ready(core, &**mount)).await.unwrap_or(true)
+            {
+                return End::NotReady;
+            }
+            (Some(room), None)
+        }
+        Room::Thawing(room) => (None, Some(room)),
+    };
+    // Nothing has to be fetched of a source on this machine, so it waits for all its room before it begins.
+    let is_here = mount.as_ref().is_ok_and(|mount| mount.capabilities().local && starting.is_some());
+    let (mut fetching, mut indexing) = (None, None);
+    if is_here {
+        indexing = room_in(&core.indexing, task).await;
+    } else if starting.is_some() {
+        fetching = room_in(&core.fetching, task).await;
+    }
+    let Some(attempt) = begin(core, cell, registration, task).await else { return End::Nothing };
+    let name = OwnName::new(cell.key(), registration, attempt);
+    let work = async {
+        let mount = mount?;
+        let opened = task.unless_cancelled(mount.open()).await.ok_or_else(cancelled)?;
+        let opened = opened.map_err(|error| mount_error(&error))?;
+        drop(fetching);
+        if indexing.is_none() {
+            indexing = room_in(&core.indexing, task).await;
+        }
+        let _room = indexing.ok_or_else(cancelled)?;
+        work(core, name, &*mount, opened, task).await
+    };
+    let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
+    End::Worked(attempt, outcome)
+}
+
+/// Room; `None` where the task is to end or the store closes.
+async fn room_in<'a>(rooms: &'a Semaphore, task: &Task) -> Option<SemaphorePermit<'a>> {
+    task.unless_cancelled(rooms.acquire()).await?.ok()
+}
+
+/// The mount of the shard's URL.
+fn mount(core: &Core, cell: &Cell) -> Result<Arc<dyn Mount>, ShardError> {
+    let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
+    MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url)).map_err(|error| mount_error(&error))
+}
+
+/// Whether the source can be read at once. One that gives no answer is treated as one that can't; one that fails is left to
+/// the attempt, which tells why.
+async fn is_ready(core: &Core, mount: &dyn Mount) -> bool {
+    let stat = AssertUnwindSafe(mount.stat()).catch_unwind();
+    match tokio::time::timeout(core.options.stat_deadline, stat).await {
+        Ok(Ok(Ok(stat))) => stat.ready,
+        Ok(Ok(Err(_)) | Err(_)) => true,
+        Err(_) => false,
     }
 }
 
-/// Waits for room and counts the attempt, in this order: an attempt that only waited is none. `None` when there is
-/// nothing to do any more.
-async fn begin<'a>(
-    core: &'a Arc<Core>,
-    cell: &Arc<Cell>,
-    registration: Registration,
-    task: &Task,
-) -> Option<(Attempt, tokio::sync::SemaphorePermit<'a>)> {
-    let room = task.unless_cancelled(core.initialising.acquire()).await?.ok()?;
+/// Counts the attempt. `None` when there is nothing to do any more.
+async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, task: &Task) -> Option<Attempt> {
     loop {
         if task.is_cancelled() || core.is_closed() {
             return None;
@@ -81,7 +172,7 @@ async fn begin<'a>(
         let now = core.now();
         let answer = core.ask(cell, |waiter| Event::Initialize { waiter, registration, now }).await;
         match answer {
-            Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => return Some((attempt, room)),
+            Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => return Some(attempt),
             Ok(Some(Reply::Answer(Answer::Refused(Refusal::NotDurable)))) => {
                 task.unless_cancelled(tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE)).await?;
             }
@@ -90,12 +181,13 @@ async fn begin<'a>(
     }
 }
 
-async fn work(core: &Arc<Core>, cell: &Arc<Cell>, name: OwnName, task: &Task) -> Result<(), ShardError> {
-    let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    let mount =
-        MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url)).map_err(|error| mount_error(&error))?;
-    let opened = task.unless_cancelled(mount.open()).await.ok_or_else(cancelled)?;
-    let opened = opened.map_err(|error| mount_error(&error))?;
+async fn work(
+    core: &Arc<Core>,
+    name: OwnName,
+    mount: &dyn Mount,
+    opened: Opened,
+    task: &Task,
+) -> Result<(), ShardError> {
     let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
     let indexed = core.runtime.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
     indexed.unwrap_or_else(|error| {
@@ -105,9 +197,8 @@ async fn work(core: &Arc<Core>, cell: &Arc<Cell>, name: OwnName, task: &Task) ->
         }
         Err(panicked())
     })?;
-    task.unless_cancelled(unchanged(&*mount, &opened)).await.ok_or_else(cancelled)?
+    task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)?
 }
-
 /// Builds and publishes the index. Runs on a blocking thread.
 fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), ShardError> {
     let total_bytes = opened.stat.size;
@@ -138,7 +229,7 @@ fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), 
 /// A source that changed while it was read has an index of neither content.
 async fn unchanged(mount: &dyn Mount, opened: &Opened) -> Result<(), ShardError> {
     let now = mount.stat().await.map_err(|error| mount_error(&error))?;
-    if now == opened.stat {
+    if now.same_content(&opened.stat) {
         return Ok(());
     }
     Err(ShardError::new(ErrorKind::SourceChanged, "the source changed while it was being indexed; recover the shard"))

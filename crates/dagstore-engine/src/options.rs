@@ -12,6 +12,8 @@ use dagstore_fsm::RecoveryPolicy;
 use dagstore_index::IndexRepo;
 use dagstore_mount::Registry;
 
+use crate::Retry;
+
 /// The seams of a store.
 #[derive(Debug)]
 pub struct Parts {
@@ -46,8 +48,22 @@ pub struct Options {
     pub recovery: RecoveryPolicy,
     /// After how many starts that the process didn't survive a shard is given up; 0 counts as 1.
     pub max_starts: u32,
-    /// How many shards are initialised at once. The others wait in line.
-    pub max_initialising: usize,
+    /// Whether and when shards are recovered by the store itself; `None` leaves that to somebody.
+    pub retry: Option<Retry>,
+    /// How many sources are opened and fetched at once. Others wait in line, here and below.
+    pub max_fetching: usize,
+    /// How many shards are indexed at once.
+    pub max_indexing: usize,
+    /// How many sources that aren't ready are waited for at once, apart from those that are.
+    pub max_thawing: usize,
+    /// How long a source may take to say whether it is ready before it is treated as one that isn't.
+    pub stat_deadline: Duration,
+    /// How many shards keep source and index open behind their last accessor, for a second or two, because the next one often
+    /// comes soon. It isn't looked at meanwhile whether the source has changed: blocks that are read are hashed all the same
+    /// where [`verify_on_read`](Self::verify_on_read) is set. Each has a file or two.
+    pub keep_open: usize,
+    /// How many registrations may wait to be durable at once. Whoever brings another one waits for a place.
+    pub max_registering: usize,
     /// Whether every block is hashed while it is indexed.
     pub verify_on_index: bool,
     /// Whether every block is hashed when it is read.
@@ -79,7 +95,13 @@ impl Default for Options {
             strict: false,
             recovery: RecoveryPolicy::DoNotRecover,
             max_starts: 3,
-            max_initialising: 4,
+            retry: None,
+            max_fetching: 4,
+            max_indexing: 4,
+            max_thawing: 64,
+            stat_deadline: Duration::from_secs(10),
+            keep_open: 256,
+            max_registering: 16 * 1024,
             verify_on_index: true,
             verify_on_read: true,
             car: ReadOptions { zero_length_is_end: true, ..ReadOptions::default() },

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Effect, Effects, Event};
 use dagstore_types::{Attempt, Registration};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cell::{Asked, Cell, Reply};
 use crate::core::Core;
@@ -16,27 +17,23 @@ impl Core {
     pub(crate) fn perform(self: &Arc<Self>, cell: &Arc<Cell>, effects: Effects) {
         for effect in effects {
             match effect {
-                Effect::Enqueue { registration } => initialise::start(self, cell, registration),
+                Effect::Enqueue { registration } => initialise::enqueue(self, cell, registration),
                 Effect::CleanUp { registration } => {
                     self.spawn(cleanup::run(self.clone(), cell.clone(), registration));
                 }
+                Effect::Retry { registration, at } => self.retries.add(at, cell.key().clone(), registration),
                 Effect::Discard { registration, attempt } => self.discard(cell, registration, attempt),
                 Effect::Forget => self.catalogue.remove(cell),
-                Effect::Trace(operation) => {
-                    tracing::debug!(shard = %cell.key(), operation = operation.name());
-                }
-                Effect::Failure(error) => {
-                    tracing::warn!(shard = %cell.key(), kind = error.kind().name(), %error, "the shard failed");
-                }
-                Effect::Stale => tracing::debug!(shard = %cell.key(), "a stale completion was dropped"),
                 // The cell itself has done these.
                 Effect::Persist
                 | Effect::Rewrite { .. }
                 | Effect::WriteBehind
-                | Effect::Retry { .. }
                 | Effect::Reply { .. }
                 | Effect::Open { .. }
-                | Effect::Defer(_) => {}
+                | Effect::Defer(_)
+                | Effect::Trace(_)
+                | Effect::Failure(_)
+                | Effect::Stale => {}
             }
         }
     }
@@ -56,7 +53,20 @@ impl Core {
         cell: &Arc<Cell>,
         event: impl FnOnce(dagstore_fsm::WaiterId) -> Event,
     ) -> Result<Option<Reply>> {
-        let Asked::Waiting(waiting, effects) = cell.ask(event) else { return Ok(None) };
+        self.ask_with(None, cell, event).await
+    }
+
+    /// As [`ask`](Self::ask), with a permit that is held until the registration that it is for is durable.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) async fn ask_with(
+        self: &Arc<Self>,
+        permit: Option<OwnedSemaphorePermit>,
+        cell: &Arc<Cell>,
+        event: impl FnOnce(dagstore_fsm::WaiterId) -> Event,
+    ) -> Result<Option<Reply>> {
+        let Asked::Waiting(waiting, effects) = cell.ask(permit, event) else { return Ok(None) };
         self.perform(cell, effects);
         // Closing drops all waiters once; whoever comes after that must not wait.
         if self.is_closed() {

@@ -1,16 +1,24 @@
 //! Records that can't be read, or whose mount can't be revived. They are kept as they are and occupy their key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
+use dagstore_datastore::DatastoreExt;
 use dagstore_fs::OwnName;
 use dagstore_types::{Registration, ShardKey};
 
-use crate::{Error, Result};
+use crate::core::Core;
+use crate::restore::{enter, read_row};
+use crate::rows::SHARDS;
+use crate::{Error, Result, resume};
 
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
+    /// The key of its row.
+    pub row: Vec<u8>,
     /// The number in its row's key, where that is one.
     pub registration: Option<Registration>,
     /// The shard's key, where it can be read.
@@ -19,20 +27,27 @@ pub struct Quarantined {
     pub reason: String,
 }
 
-/// The records that were set aside at opening.
+impl Quarantined {
+    /// The row's key in hexadecimal digits, which names the record where nothing else does.
+    pub fn row_text(&self) -> String {
+        self.row.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string can't fail.
+            let _written = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// The records that were set aside.
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine {
     entries: Vec<Quarantined>,
-    by_key: HashMap<ShardKey, usize>,
-    key_hashes: HashSet<[u8; 16]>,
+    keys: HashSet<ShardKey>,
 }
 
 impl Quarantine {
     pub(crate) fn add(&mut self, entry: Quarantined) {
-        if let Some(key) = &entry.key {
-            self.by_key.insert(key.clone(), self.entries.len());
-            self.key_hashes.insert(OwnName::hash_key(key));
-        }
+        self.keys.extend(entry.key.clone());
         self.entries.push(entry);
     }
 
@@ -40,18 +55,73 @@ impl Quarantine {
         &self.entries
     }
 
+    fn remove(&mut self, row: &[u8]) {
+        self.entries.retain(|entry| entry.row != row);
+        self.keys = self.entries.iter().filter_map(|entry| entry.key.clone()).collect();
+    }
+
     /// # Errors
     /// [`Error::Quarantined`] when the key is occupied by such a record.
     pub(crate) fn check(&self, key: &ShardKey) -> Result<()> {
-        match self.by_key.get(key) {
-            None => Ok(()),
-            Some(&at) => Err(Error::Quarantined { key: key.clone(), reason: self.entries[at].reason.clone() }),
+        if !self.keys.contains(key) {
+            return Ok(());
         }
+        let entry = self.entries.iter().find(|entry| entry.key.as_ref() == Some(key));
+        let reason = entry.map_or_else(String::new, |entry| entry.reason.clone());
+        Err(Error::Quarantined { key: key.clone(), reason })
     }
 
-    /// Whether a file may belong to a record that was set aside. It is never removed then.
-    pub(crate) fn may_own(&self, name: &OwnName) -> bool {
-        let unknown_key = self.entries.iter().any(|entry| entry.key.is_none());
-        unknown_key || self.key_hashes.contains(&name.key_hash())
+    /// The hashes of all keys, where all can be read: files of other hashes belong to none of these records.
+    pub(crate) fn key_hashes(&self) -> Option<HashSet<[u8; 16]>> {
+        self.entries.iter().map(|entry| entry.key.as_ref().map(OwnName::hash_key)).collect()
     }
+}
+
+/// Reads the row again and takes its shard up where that can be done now.
+pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
+    let entry = find(core, row)?;
+    let Some(value) = core.datastore.get(SHARDS, row).await? else {
+        core.quarantine.write().remove(row);
+        return Ok(());
+    };
+    let read = read_row(&core.shared.codecs, &core.registry, row, &value);
+    let entered = {
+        // Under the lock, so that nobody registers the key between the two.
+        let mut quarantine = core.quarantine.write();
+        let entered = read.and_then(|record| {
+            let (key, registration) = (record.key.clone(), record.registration);
+            enter(&core.catalogue, record, &core.options).map(|unfinished| (key, registration, unfinished))
+        });
+        quarantine.remove(row);
+        if let Err(again) = &entered {
+            quarantine.add(again.clone());
+        }
+        entered
+    };
+    match entered {
+        Ok((key, registration, true)) => {
+            let shared = core.clone();
+            core.spawn(async move { resume::take_up_one(&shared, key, registration).await });
+            Ok(())
+        }
+        Ok((_, _, false)) => Ok(()),
+        Err(again) => Err(Error::StillQuarantined { row: entry.row_text(), reason: again.reason }),
+    }
+}
+
+/// Deletes the row, durably. The files of its shard belong to nobody then, and the next collection removes them.
+pub(crate) async fn discard(core: &Arc<Core>, row: &[u8]) -> Result<()> {
+    find(core, row)?;
+    core.datastore.delete(SHARDS, row).await?;
+    core.quarantine.write().remove(row);
+    Ok(())
+}
+
+fn find(core: &Core, row: &[u8]) -> Result<Quarantined> {
+    let quarantine = core.quarantine.read();
+    let found = quarantine.entries().iter().find(|entry| entry.row == row).cloned();
+    found.ok_or_else(|| {
+        let unknown = Quarantined { row: row.to_vec(), registration: None, key: None, reason: String::new() };
+        Error::NotQuarantined { row: unknown.row_text() }
+    })
 }

@@ -1,55 +1,47 @@
-//! Opening a store: reading the catalogue, then running the restart table.
+//! Opening a store: reading the catalogue. What was left unfinished is taken up in `resume.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use dagstore_codec::Row;
-use dagstore_fs::OwnName;
-use dagstore_fsm::{Event, Facts, Restart, RestartOptions, Shard, restart};
-use dagstore_mount::MountUrl;
-use dagstore_types::{ShardRecord, ShardState};
+use dagstore_codec::{Codecs, Row};
+use dagstore_fsm::{Facts, Restart, RestartOptions, restart};
+use dagstore_mount::{MountUrl, Registry};
+use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState};
 use futures_util::StreamExt;
 
 use crate::catalogue::Catalogue;
-use crate::cell::Cell;
-use crate::committer::Commits;
-use crate::core::Core;
 use crate::options::Parts;
 use crate::quarantine::{Quarantine, Quarantined};
 use crate::registrations::NUMBERS_END;
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, registration_of};
-use crate::{Error, Options, Result, cleanup, gc, initialise};
-
-/// How long a look at a shard waits that is between two tasks.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// What became of the shards whose work an earlier process left unfinished.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ResumeReport {
-    /// How many there were.
-    pub interrupted: usize,
-    /// How many are usable now.
-    pub available: usize,
-    /// How many failed.
-    pub failed: usize,
-    /// How many were being destroyed and are gone now.
-    pub destroyed: usize,
-    /// How many are not settled, because the store was closed or can't write.
-    pub unsettled: usize,
-}
+use crate::shared::Shared;
+use crate::{Error, Options, Result};
 
 /// What was read from the datastore.
 pub(crate) struct Loaded {
     pub(crate) catalogue: Catalogue,
     pub(crate) quarantine: Quarantine,
-    /// What the restart table wants done.
-    pub(crate) unfinished: Vec<(Arc<Cell>, Restart)>,
+    pub(crate) unfinished: Vec<Unfinished>,
     pub(crate) next_registration: u64,
 }
 
+/// A shard that the restart table may want something done with.
+#[derive(Debug, Clone)]
+pub(crate) struct Unfinished {
+    pub(crate) key: ShardKey,
+    pub(crate) registration: Registration,
+}
+
+/// What the restart table is told by the store's options.
+pub(crate) fn restart_options(options: &Options) -> RestartOptions {
+    RestartOptions {
+        policy: options.recovery,
+        max_starts: options.max_starts,
+        max_retries: options.retry.map(|retry| retry.max_retries),
+    }
+}
+
 /// Reads every record. A scan that fails half-way fails the opening: never a part of the catalogue.
-pub(crate) async fn load(parts: &Parts, options: &Options, commits: &Arc<Commits>) -> Result<Loaded> {
+pub(crate) async fn load(parts: &Parts, options: &Options, shared: &Arc<Shared>) -> Result<Loaded> {
     let next = parts.datastore.get(META, NEXT_REGISTRATION.as_bytes()).await?;
     let damaged = |_| Error::DamagedIdentity { row: NEXT_REGISTRATION };
     let next = next.map(|row| row[..].try_into().map(u64::from_be_bytes)).transpose().map_err(damaged)?;
@@ -57,7 +49,7 @@ pub(crate) async fn load(parts: &Parts, options: &Options, commits: &Arc<Commits
         return Err(Error::DamagedIdentity { row: NEXT_REGISTRATION });
     }
     let mut loaded = Loaded {
-        catalogue: Catalogue::new(),
+        catalogue: Catalogue::new(shared.clone()),
         quarantine: Quarantine::default(),
         unfinished: Vec::new(),
         next_registration: next.unwrap_or(1),
@@ -70,38 +62,45 @@ pub(crate) async fn load(parts: &Parts, options: &Options, commits: &Arc<Commits
                 // counter was lost all the same.
                 loaded.next_registration = loaded.next_registration.max(registration.0 + 1);
             }
-            match read_row(parts, &loaded.catalogue, row, value) {
-                Ok(record) => loaded.restore(record, parts, options, commits),
+            match read_row(&shared.codecs, &parts.registry, row, value) {
+                Ok(record) => loaded.restore(record, options),
                 Err(quarantined) => loaded.quarantine.add(quarantined),
             }
         }
+        // Rows are read on a thread of their own, but what is done with them isn't, and others want to run, too.
+        tokio::task::yield_now().await;
     }
     let entries = loaded.quarantine.entries();
     if let (true, Some(first)) = (options.strict, entries.first()) {
         return Err(Error::Unreadable { count: entries.len(), first: first.reason.clone() });
     }
     for entry in entries {
-        tracing::warn!(registration = ?entry.registration, key = ?entry.key, reason = entry.reason, "a record is quarantined");
+        tracing::warn!(row = entry.row_text(), key = ?entry.key, reason = entry.reason, "a record is quarantined");
     }
     Ok(loaded)
 }
 
-fn read_row(parts: &Parts, catalogue: &Catalogue, row: &[u8], value: &[u8]) -> Result<ShardRecord, Quarantined> {
+/// The record in a row, or why there is none that can be used.
+pub(crate) fn read_row(
+    codecs: &Codecs,
+    registry: &Registry,
+    row: &[u8],
+    value: &[u8],
+) -> Result<ShardRecord, Quarantined> {
     let registration = registration_of(row);
     let split = Row::split(value);
-    let key = split.as_ref().ok().and_then(Row::shard_key);
-    let quarantined = |reason: String| Quarantined { registration, key: key.clone(), reason };
-    let record = split.and_then(|row| row.decode(&parts.codecs)).map_err(|error| quarantined(error.to_string()))?;
+    let quarantined = |reason: String| {
+        let key = Row::split(value).ok().and_then(|row| row.shard_key());
+        Quarantined { row: row.to_vec(), registration, key, reason }
+    };
+    let record = split.and_then(|row| row.decode(codecs)).map_err(|error| quarantined(error.to_string()))?;
     if record.registration.0 >= NUMBERS_END {
         return Err(quarantined(format!("{} is no registration number", record.registration)));
     }
     if Some(record.registration) != registration {
         return Err(quarantined(format!("the row of registration {registration:?} holds {}", record.registration)));
     }
-    if catalogue.get(&record.key).is_some() {
-        return Err(quarantined("another record has the same key".to_owned()));
-    }
-    let mount = MountUrl::parse(&record.url).and_then(|url| parts.registry.instantiate(&url));
+    let mount = MountUrl::parse(&record.url).and_then(|url| registry.instantiate(&url));
     match mount {
         Ok(_) => Ok(record),
         Err(error) => Err(quarantined(error.to_string())),
@@ -109,86 +108,28 @@ fn read_row(parts: &Parts, catalogue: &Catalogue, row: &[u8], value: &[u8]) -> R
 }
 
 impl Loaded {
-    fn restore(&mut self, record: ShardRecord, parts: &Parts, options: &Options, commits: &Arc<Commits>) {
-        let table = RestartOptions { policy: options.recovery, max_starts: options.max_starts, max_retries: None };
-        let facts = Facts { index_complete: has_index(parts, &record) };
-        let outcome = restart(&record, facts, table);
-        let key = record.key.clone();
-        let cell = Cell::new(key.clone(), commits.clone(), Shard::restored(record, &outcome));
-        if !matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire) {
-            self.unfinished.push((cell.clone(), outcome));
-        }
-        self.catalogue.get_or_insert(&key, || cell);
-    }
-}
-
-/// Whether the index of the record's attempt is complete. Only asked where the table looks at it: opening a store must
-/// not open every index.
-fn has_index(parts: &Parts, record: &ShardRecord) -> bool {
-    if !matches!(record.state, ShardState::Initializing | ShardState::Recovering) {
-        return false;
-    }
-    let name = OwnName::new(&record.key, record.registration, record.attempt);
-    matches!(parts.index_repo.open(name), Ok(Some(_)))
-}
-
-/// Does what the restart table wants, and removes what belongs to nobody. Returns when all of it has ended.
-pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<(Arc<Cell>, Restart)>) -> ResumeReport {
-    match gc::sweep(&core).await {
-        Ok(()) => {}
-        Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
-    }
-    let mut cells = Vec::with_capacity(unfinished.len());
-    for (cell, outcome) in unfinished {
-        take_up(&core, &cell, outcome);
-        cells.push(cell);
-    }
-    let mut report = ResumeReport { interrupted: cells.len(), ..ResumeReport::default() };
-    for cell in cells {
-        let state = settled(&core, &cell).await;
-        match state {
-            None => report.destroyed += 1,
-            Some(ShardState::Available | ShardState::Serving) => report.available += 1,
-            Some(ShardState::Errored) => report.failed += 1,
-            Some(_) => report.unsettled += 1,
+    fn restore(&mut self, record: ShardRecord, options: &Options) {
+        let (key, registration) = (record.key.clone(), record.registration);
+        match enter(&self.catalogue, record, options) {
+            Ok(false) => {}
+            Ok(true) => self.unfinished.push(Unfinished { key, registration }),
+            Err(quarantined) => self.quarantine.add(quarantined),
         }
     }
-    report
 }
 
-fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, outcome: Restart) {
-    let now = core.now();
-    let Some((registration, attempt)) =
-        cell.with(|state| state.shard.record().map(|record| (record.registration, record.attempt)))
-    else {
-        return;
-    };
-    match outcome {
-        Restart::Rest | Restart::RecoverOnAcquire | Restart::RetryAt(_) => {}
-        Restart::Recover => core.tell(cell, Event::Recover { waiter: None, now }),
-        Restart::Initialize => initialise::start(core, cell, registration),
-        Restart::MakeAvailable => core.tell(cell, Event::Available { registration, attempt, now }),
-        Restart::GiveUp(error) => core.tell(cell, Event::Failed { registration, attempt, error, next_try: None, now }),
-        Restart::FinishDestroy => core.spawn(cleanup::run(core.clone(), cell.clone(), registration)),
+/// Puts a record into the catalogue as the restart table leaves it, and says whether the table may want more done.
+/// Whether there is an index isn't looked at here: opening a store must not open every index.
+pub(crate) fn enter(catalogue: &Catalogue, mut record: ShardRecord, options: &Options) -> Result<bool, Quarantined> {
+    let outcome = restart(&record, Facts { index_complete: false }, restart_options(options));
+    if record.state == ShardState::Serving {
+        record.state = ShardState::Available;
     }
-}
-
-/// The state of a shard once nothing is being done for it; `None` where it is gone.
-async fn settled(core: &Arc<Core>, cell: &Arc<Cell>) -> Option<ShardState> {
-    loop {
-        core.commits.flushed().await;
-        let (task, state, cleaning) = cell.with(|state| {
-            let record = state.shard.record();
-            (state.task.clone(), record.map(|record| record.state), state.shard.is_cleaning())
-        });
-        let working = matches!(state, Some(ShardState::Recovering | ShardState::Initializing | ShardState::New));
-        match task {
-            Some(mut task) => while task.ended.changed().await.is_ok() {},
-            None if (working || cleaning) && !core.is_closed() && core.commits.degraded().is_none() => {
-                // Between the end of one task and the beginning of the next there is a sync at most.
-                tokio::time::sleep(PAUSE).await;
-            }
-            None => return state,
-        }
+    let recovers_on_acquire = matches!(outcome, Restart::RecoverOnAcquire);
+    if !catalogue.add(&record, recovers_on_acquire) {
+        let row = record.registration.0.to_be_bytes().to_vec();
+        let reason = "another record has the same key".to_owned();
+        return Err(Quarantined { row, registration: Some(record.registration), key: Some(record.key), reason });
     }
+    Ok(!matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire))
 }

@@ -18,7 +18,7 @@ impl Core {
     /// # Errors
     /// What the datastore said last. Whether the batch will be seen is unknown then.
     pub(crate) async fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
-        let degraded = self.commits.degraded();
+        let degraded = self.shared.commits.degraded();
         let patience = if degraded.is_some() { Duration::ZERO } else { self.options.persist_deadline };
         // A deadline beyond what a clock can tell is none.
         let deadline = Instant::now().checked_add(patience);

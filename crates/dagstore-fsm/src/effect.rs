@@ -142,6 +142,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 8] = [
+        Self::ShardRegister,
+        Self::ShardInitialize,
+        Self::ShardMakeAvailable,
+        Self::ShardDestroy,
+        Self::ShardAcquire,
+        Self::ShardFail,
+        Self::ShardRelease,
+        Self::ShardRecover,
+    ];
+
     /// The operation's name.
     pub fn name(self) -> &'static str {
         match self {

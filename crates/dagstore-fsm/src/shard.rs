@@ -118,17 +118,17 @@ impl Shard {
         Self::default()
     }
 
+    /// A shard of which nothing but its record is known.
+    pub fn resting(record: ShardRecord, recovers_on_acquire: bool) -> Self {
+        Self { record: Some(record), recover_on_acquire: recovers_on_acquire, ..Self::default() }
+    }
+
     /// A shard as its record and the restart table's outcome leave it.
     pub fn restored(mut record: ShardRecord, outcome: &Restart) -> Self {
         if record.state == ShardState::Serving {
             record.state = ShardState::Available;
         }
-        Self {
-            record: Some(record),
-            recover_on_acquire: matches!(outcome, Restart::RecoverOnAcquire),
-            cleaning: matches!(outcome, Restart::FinishDestroy),
-            ..Self::default()
-        }
+        Self::resting(record, matches!(outcome, Restart::RecoverOnAcquire))
     }
 
     /// The durable record.

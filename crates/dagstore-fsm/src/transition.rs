@@ -168,13 +168,10 @@ fn index_lost(shard: &mut Shard, waiter: WaiterId, lost: (Registration, Attempt)
 }
 
 fn initialize(shard: &mut Shard, waiter: WaiterId, registration: Registration, now: UnixMillis) -> Effects {
-    let is_new = shard
-        .record
-        .as_ref()
-        .is_some_and(|record| record.registration == registration && record.state == ShardState::New);
-    if !is_new && !shard.works_for(registration) {
+    if !shard.wants_work(registration) {
         return refuse(waiter, Refusal::Stale);
     }
+    let is_new = shard.record.as_ref().is_some_and(|record| record.state == ShardState::New);
     shard.put(Cause::Initialize { waiter }, now, |next| {
         if is_new {
             next.state = ShardState::Initializing;
@@ -339,7 +336,16 @@ pub(crate) fn refuse(waiter: WaiterId, refusal: Refusal) -> Effects {
 }
 
 impl Shard {
-    /// Whether work for `registration` is wanted.
+    /// Whether work for `registration` has to be done: a task that finds it isn't ends without a word.
+    pub fn wants_work(&self, registration: Registration) -> bool {
+        self.works_for(registration)
+            || self
+                .record
+                .as_ref()
+                .is_some_and(|record| record.registration == registration && record.state == ShardState::New)
+    }
+
+    /// Whether the shard is being worked on for `registration`.
     fn works_for(&self, registration: Registration) -> bool {
         self.record.as_ref().is_some_and(|record| {
             record.registration == registration

@@ -68,12 +68,26 @@ pub struct Stat {
     pub size: u64,
     /// A text that differs whenever the content does, as far as the source can tell.
     pub validator: Option<String>,
+    /// Whether the source can be read at once. One that can't may have to be brought from a tape or thawed first: opening
+    /// it waits for that, minutes or hours.
+    pub ready: bool,
 }
 
 impl Stat {
-    /// A source of this size and validator.
+    /// A source of this size and validator that can be read at once.
     pub fn new(size: u64, validator: Option<String>) -> Self {
-        Self { size, validator }
+        Self { size, validator, ready: true }
+    }
+
+    /// The same source, not ready to be read.
+    #[must_use]
+    pub fn not_ready(self) -> Self {
+        Self { ready: false, ..self }
+    }
+
+    /// Whether both are of the same content, as far as the source can tell.
+    pub fn same_content(&self, other: &Self) -> bool {
+        (self.size, &self.validator) == (other.size, &other.validator)
     }
 }
 

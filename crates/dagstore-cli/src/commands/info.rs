@@ -32,9 +32,9 @@ fn report(store: &Dagstore, key: &str) -> Result<ShardReport, Error> {
     match store.info(key) {
         Ok(info) => Ok(ShardReport::of_shard(info)),
         Err(error @ Error::Quarantined { .. }) => {
-            let mut records = store.quarantined().iter();
+            let mut records = store.quarantined().into_iter();
             let record = records.find(|record| record.key.as_ref().is_some_and(|found| found.as_str() == key));
-            record.map(ShardReport::of_quarantined).ok_or(error)
+            record.map(|record| ShardReport::of_quarantined(&record)).ok_or(error)
         }
         Err(error) => Err(error),
     }

@@ -111,7 +111,7 @@ async fn a_shard_that_ends_the_process_three_times_is_given_up() {
 #[tokio::test]
 async fn a_shard_that_was_never_started_is_not_given_up() {
     let world = World::new();
-    let engine = world.open_with(|options| options.max_initialising = 1).await.unwrap();
+    let engine = world.open_with(|options| options.max_indexing = 1).await.unwrap();
     world.gate.shut();
     engine.register("a", URL).detached().await.unwrap();
     reader_at(&world.gate).await;

@@ -13,7 +13,7 @@ use super::support::*;
 #[tokio::test]
 async fn destroying_a_shard_in_line_does_not_wait_for_those_before_it() {
     let world = World::new();
-    let engine = world.open_with(|options| options.max_initialising = 1).await.unwrap();
+    let engine = world.open_with(|options| options.max_indexing = 1).await.unwrap();
     world.gate.shut();
     engine.register("a", URL).detached().await.unwrap();
     reader_at(&world.gate).await;

@@ -154,7 +154,7 @@ async fn a_source_that_changed_is_found_out_and_can_be_indexed_again() {
 #[tokio::test]
 async fn a_source_that_is_gone_for_a_while_does_not_fail_the_shard() {
     let world = World::new();
-    let engine = world.open().await;
+    let engine = world.open_with(|options| options.keep_open = 0).await.unwrap();
     engine.register("a", URL).await.unwrap();
     world.gate.set_broken(true);
     assert!(matches!(engine.acquire("a").await, Err(Error::Failed { .. })));

@@ -73,7 +73,7 @@ async fn disturb(datastore: FaultyDatastore) {
 /// Lets workers work, then opens the store again and looks whether it is whole.
 async fn stress(world: &World, round: u64, failing: bool) {
     let change = |options: &mut dagstore_engine::Options| {
-        options.max_initialising = 2;
+        options.max_indexing = 2;
         options.persist_deadline = Duration::from_millis(20);
     };
     let engine = world.open_with(change).await.unwrap();

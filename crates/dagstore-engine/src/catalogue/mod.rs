@@ -1,0 +1,230 @@
+//! All shards, by key. Those that something is done with are cells; the others are packed records, at about 180 bytes each.
+//!
+//! A shard wakes, which is to say becomes a cell, when it is first looked for by somebody who wants to change it. It is put
+//! back to rest when nothing holds its cell any more and nothing was asked of it for a while.
+
+mod entry;
+mod packed;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use dagstore_fsm::Shard;
+use dagstore_types::{Attempt, Registration, ShardKey, ShardRecord, ShardState};
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+
+use self::packed::Packed;
+use crate::accessor::OpenShard;
+use crate::cell::{Cell, Rest};
+use crate::shared::Shared;
+
+/// How many parts the catalogue has, each behind a lock of its own.
+const PARTS: usize = 64;
+
+/// The shards in memory. Keys of hostile people are hashed with a random key.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    parts: Box<[RwLock<Part>]>,
+    hasher: RandomState,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    awake: HashTable<Arc<Cell>>,
+    resting: Packed,
+}
+
+/// A shard as somebody finds it who only looks.
+pub(crate) enum Found {
+    Awake(Arc<Cell>),
+    Resting(ShardRecord),
+}
+
+impl Catalogue {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let parts = (0..PARTS).map(|_| RwLock::default()).collect();
+        Self { parts, hasher: RandomState::new(), shared }
+    }
+
+    /// The cell of the shard, woken where it rests.
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<Cell>> {
+        let hash = self.hash(key);
+        let part = self.part(hash);
+        {
+            let part = part.read();
+            if let Some(cell) = part.find(hash, key) {
+                return Some(cell.clone());
+            }
+            part.resting.get(hash, key.as_bytes())?;
+        }
+        let mut part = part.write();
+        if let Some(cell) = part.find(hash, key) {
+            return Some(cell.clone());
+        }
+        let (record, recovers) = part.resting.remove(hash, key.as_bytes())?;
+        let cell = Cell::new(record.key.clone(), self.shared.clone(), Shard::resting(record, recovers));
+        self.insert(&mut part, hash, cell.clone());
+        Some(cell)
+    }
+
+    /// The cell of `key`, with a shard that isn't registered where there is none.
+    pub(crate) fn get_or_insert(&self, key: &ShardKey) -> Arc<Cell> {
+        loop {
+            if let Some(cell) = self.get(key.as_str()) {
+                return cell;
+            }
+            let hash = self.hash(key.as_str());
+            let mut part = self.part(hash).write();
+            if part.find(hash, key.as_str()).is_none() && part.resting.get(hash, key.as_bytes()).is_none() {
+                let cell = Cell::new(key.clone(), self.shared.clone(), Shard::absent());
+                self.insert(&mut part, hash, cell.clone());
+                return cell;
+            }
+        }
+    }
+
+    /// Adds a shard that rests; `false` where its key is taken.
+    pub(crate) fn add(&self, record: &ShardRecord, recovers_on_acquire: bool) -> bool {
+        let hash = self.hash(record.key.as_str());
+        let mut part = self.part(hash).write();
+        let is_taken =
+            part.find(hash, record.key.as_str()).is_some() || part.resting.get(hash, record.key.as_bytes()).is_some();
+        if !is_taken {
+            part.resting.insert(hash, record, recovers_on_acquire);
+        }
+        !is_taken
+    }
+
+    /// Takes `cell` out, unless another one has come into its place.
+    pub(crate) fn remove(&self, cell: &Arc<Cell>) {
+        let hash = self.hash(cell.key().as_str());
+        let mut part = self.part(hash).write();
+        if let Ok(found) = part.awake.find_entry(hash, |present| Arc::ptr_eq(present, cell)) {
+            let _removed = found.remove();
+            self.shared.put_to_rest(1);
+        }
+    }
+
+    /// The shard as it is, without waking it.
+    pub(crate) fn look(&self, key: &str) -> Option<Found> {
+        let hash = self.hash(key);
+        let part = self.part(hash).read();
+        if let Some(cell) = part.find(hash, key) {
+            return Some(Found::Awake(cell.clone()));
+        }
+        part.resting.get(hash, key.as_bytes()).map(|entry| Found::Resting(entry.unpack()))
+    }
+
+    /// Every shard as it is. Locks one part at a time, so what comes and goes meanwhile may or may not be among them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Found> {
+        self.parts.iter().flat_map(|part| {
+            let part = part.read();
+            let awake = part.awake.iter().map(|cell| Found::Awake(cell.clone()));
+            let resting = part.resting.iter().map(|entry| Found::Resting(entry.unpack()));
+            awake.chain(resting).collect::<Vec<_>>()
+        })
+    }
+
+    /// Every cell.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Arc<Cell>> {
+        self.parts.iter().flat_map(|part| part.read().awake.iter().cloned().collect::<Vec<_>>())
+    }
+
+    /// State and numbers of every shard that has any, much cheaper than all of it.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (ShardState, Registration, Attempt)> {
+        self.parts.iter().flat_map(|part| {
+            let (cells, mut states) = {
+                let part = part.read();
+                let resting = part.resting.iter().map(|entry| {
+                    let (registration, attempt) = entry.numbers();
+                    (entry.state(), registration, attempt)
+                });
+                (part.awake.iter().cloned().collect::<Vec<_>>(), resting.collect::<Vec<_>>())
+            };
+            let of_cell = |cell: &Arc<Cell>| {
+                cell.with(|state| {
+                    state.shard.record().map(|record| (record.state, record.registration, record.attempt))
+                })
+            };
+            states.extend(cells.iter().filter_map(of_cell));
+            states
+        })
+    }
+
+    /// The keys of the shards in one of `states`.
+    pub(crate) fn keys_in(&self, states: &[ShardState]) -> Vec<ShardKey> {
+        let mut keys = Vec::new();
+        for part in &self.parts {
+            let cells: Vec<_> = {
+                let part = part.read();
+                let resting = part.resting.iter().filter(|entry| states.contains(&entry.state()));
+                keys.extend(resting.map(|entry| entry.unpack().key));
+                part.awake.iter().cloned().collect()
+            };
+            let is_meant =
+                |cell: &Arc<Cell>| cell.with(|state| state.shard.record().is_some_and(|r| states.contains(&r.state)));
+            keys.extend(cells.iter().filter(|cell| is_meant(cell)).map(|cell| cell.key().clone()));
+        }
+        keys
+    }
+
+    /// Puts those cells to rest that nothing is done with, and that nobody has asked for since the last time; under
+    /// `pressure` also those that somebody has. Returns what the cells had open, to be closed without a lock.
+    pub(crate) fn put_to_rest(&self, pressure: bool) -> Vec<Arc<OpenShard>> {
+        let mut unused = Vec::new();
+        for part in &self.parts {
+            let mut part = part.write();
+            let Part { awake, resting } = &mut *part;
+            let tired = awake.extract_if(|cell| {
+                // Whoever gets the cell gets it under this part's lock, so a cell that only the table has stays so.
+                Arc::strong_count(cell) == 1
+                    && match cell.rest(pressure) {
+                        Rest::No => false,
+                        Rest::Close(opened) => {
+                            unused.push(opened);
+                            false
+                        }
+                        Rest::Yes => true,
+                    }
+            });
+            let mut rested = 0;
+            for cell in tired {
+                rested += 1;
+                let hash = self.hash(cell.key().as_str());
+                cell.with(|state| {
+                    if let Some(record) = state.shard.record() {
+                        resting.insert(hash, record, state.shard.recovers_on_acquire());
+                    }
+                });
+            }
+            self.shared.put_to_rest(rested);
+            if awake.capacity() > 2 * awake.len() + 64 {
+                awake.shrink_to(awake.len(), |cell| self.hash(cell.key().as_str()));
+            }
+        }
+        unused
+    }
+
+    fn insert(&self, part: &mut Part, hash: u64, cell: Arc<Cell>) {
+        self.shared.woken();
+        part.awake.insert_unique(hash, cell, |cell| self.hash(cell.key().as_str()));
+    }
+
+    fn hash(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The part of a hash: by bits that the tables in it hardly look at.
+    fn part(&self, hash: u64) -> &RwLock<Part> {
+        let part = ((hash >> 40) % PARTS as u64) as usize;
+        &self.parts[part]
+    }
+}
+
+impl Part {
+    fn find(&self, hash: u64, key: &str) -> Option<&Arc<Cell>> {
+        self.awake.find(hash, |cell| cell.key().as_str() == key)
+    }
+}

@@ -1,0 +1,133 @@
+//! Taking up what an earlier process left unfinished, as the restart table wants it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dagstore_fs::OwnName;
+use dagstore_fsm::{Event, Facts, Restart, restart};
+use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState};
+use futures_util::StreamExt;
+
+use crate::cell::Cell;
+use crate::core::Core;
+use crate::restore::{Unfinished, restart_options};
+use crate::{gc, initialise};
+
+/// How many shards are taken up at once. The others rest, so that a million of them need no million tasks.
+const MOST_AT_ONCE: usize = 64;
+
+/// How often it is looked whether a shard can't be settled because nothing can be written.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What became of the shards whose work an earlier process left unfinished.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ResumeReport {
+    /// How many there were.
+    pub interrupted: usize,
+    /// How many are usable now.
+    pub available: usize,
+    /// How many failed.
+    pub failed: usize,
+    /// How many were being destroyed and are gone now.
+    pub destroyed: usize,
+    /// How many are not settled, because the store was closed or can't write.
+    pub unsettled: usize,
+}
+
+/// What became of one shard.
+enum Settled {
+    /// There was nothing to do any more.
+    Nothing,
+    State(Option<ShardState>),
+}
+
+/// Does what the restart table wants, and removes what belongs to nobody. Returns when all of it has ended.
+pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> ResumeReport {
+    match gc::sweep(&core).await {
+        Ok(()) => {}
+        Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
+    }
+    let mut report = ResumeReport::default();
+    let mut settling =
+        futures_util::stream::iter(unfinished).map(|unfinished| one(&core, unfinished)).buffer_unordered(MOST_AT_ONCE);
+    while let Some(settled) = settling.next().await {
+        let Settled::State(state) = settled else { continue };
+        report.interrupted += 1;
+        match state {
+            None => report.destroyed += 1,
+            Some(ShardState::Available | ShardState::Serving) => report.available += 1,
+            Some(ShardState::Errored) => report.failed += 1,
+            Some(_) => report.unsettled += 1,
+        }
+    }
+    report
+}
+
+/// Does what the restart table wants with one shard, and waits for its end.
+async fn one(core: &Arc<Core>, unfinished: Unfinished) -> Settled {
+    let Unfinished { key, registration } = unfinished;
+    let Some(cell) = core.catalogue.get(key.as_str()) else { return Settled::Nothing };
+    let record = cell.with(|state| state.shard.record().filter(|record| record.registration == registration).cloned());
+    let Some(record) = record else { return Settled::Nothing };
+    let index_complete = has_index(core, &record).await;
+    let outcome = restart(&record, Facts { index_complete }, restart_options(&core.options));
+    if !take_up(core, &cell, &record, outcome).await {
+        return Settled::Nothing;
+    }
+    Settled::State(settled(core, &key, &cell).await)
+}
+
+/// Whether the index of the record's attempt is complete. Only asked where the table looks at it.
+async fn has_index(core: &Arc<Core>, record: &ShardRecord) -> bool {
+    if !matches!(record.state, ShardState::Initializing | ShardState::Recovering) {
+        return false;
+    }
+    let name = OwnName::new(&record.key, record.registration, record.attempt);
+    let repo = core.index_repo.clone();
+    let opened = core.runtime.spawn_blocking(move || matches!(repo.open(name), Ok(Some(_))));
+    opened.await.unwrap_or(false)
+}
+
+/// Begins what the table wants; `false` where that is nothing to wait for.
+async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outcome: Restart) -> bool {
+    let (registration, attempt, now) = (record.registration, record.attempt, core.now());
+    match outcome {
+        Restart::Rest | Restart::RecoverOnAcquire => return false,
+        Restart::RetryAt(at) => {
+            core.retries.add(at, record.key.clone(), registration);
+            return false;
+        }
+        Restart::Recover => core.tell(cell, Event::Recover { waiter: None, now }),
+        Restart::Initialize => initialise::enqueue(core, cell, registration),
+        Restart::MakeAvailable => core.tell(cell, Event::Available { registration, attempt, now }),
+        Restart::GiveUp(error) => {
+            core.tell(cell, Event::Failed { registration, attempt, error, next_try: None, now });
+        }
+        Restart::FinishDestroy => {
+            // Whether it ended is seen by the shard's state.
+            let _answer = core.ask(cell, |waiter| Event::Destroy { waiter, now }).await;
+        }
+    }
+    true
+}
+
+/// The state of a shard once nothing is being done for it; `None` where it is gone.
+async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<ShardState> {
+    loop {
+        let settled = tokio::time::timeout(LOOK_EVERY, cell.settled()).await;
+        let state = cell.with(|state| state.shard.record().map(|record| record.state));
+        if settled.is_ok() || core.is_closed() {
+            return state;
+        }
+        if core.shared.commits.degraded().is_some() {
+            tracing::warn!(shard = %key, "what was left unfinished goes on when the datastore can be written again");
+            return state;
+        }
+    }
+}
+
+/// Takes up a shard that came back from quarantine.
+pub(crate) async fn take_up_one(core: &Arc<Core>, key: ShardKey, registration: Registration) {
+    let _settled = one(core, Unfinished { key, registration }).await;
+}
