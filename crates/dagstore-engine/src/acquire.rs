@@ -83,7 +83,7 @@ async fn give_back(core: &Arc<Core>, key: &ShardKey, reference: Reference, unope
     let cell = reference.give_up().ok_or_else(not_found)?;
     let reply = core.ask(&cell, |waiter| match unopened {
         Unopened::IndexLost => Event::IndexLost { waiter, registration, attempt, now },
-        Unopened::Failed(error) => Event::AcquireFailed { waiter, registration, error, now },
+        Unopened::Failed(error) => Event::AcquireFailed { waiter, registration, attempt, error, now },
     });
     reply.await?.ok_or_else(not_found)
 }

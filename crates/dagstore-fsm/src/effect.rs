@@ -45,7 +45,7 @@ pub enum Effect {
         /// For which registration.
         registration: Registration,
     },
-    /// Send [`Event::RetryDue`] when the time has come.
+    /// Send [`Event::RetryDue`] when the time has come; after a pause where it is past.
     Retry {
         /// Of which registration.
         registration: Registration,

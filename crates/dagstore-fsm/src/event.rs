@@ -34,6 +34,8 @@ pub enum Event {
         waiter: WaiterId,
         /// The registration that was to be opened.
         registration: Registration,
+        /// The attempt whose files were to be opened.
+        attempt: Attempt,
         /// Why.
         error: ShardError,
         /// The time.
@@ -50,7 +52,8 @@ pub enum Event {
         /// The time.
         now: UnixMillis,
     },
-    /// Work can begin now: count it.
+    /// Work can begin now: count it. A task that is refused with [`NotDurable`](crate::Refusal::NotDurable) asks again after
+    /// a pause: the shard still waits for its work.
     Initialize {
         /// The task that waits to begin.
         waiter: WaiterId,

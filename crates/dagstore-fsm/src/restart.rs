@@ -9,7 +9,7 @@
 //! | Initializing, Recovering | no index, started as often as allowed | give up |
 //! | Available, Serving | not looked at | rests, Available |
 //! | Errored, given up | - | rests, whatever the policy: a CAR that ends the process can't do so for ever |
-//! | Errored, to be tried again | the store tries again by itself | when its time has come, whatever the policy |
+//! | Errored, to be tried again | the store tries again by itself, and may do so once more | when its time has come, whatever the policy |
 //! | Errored, tried as often as allowed | the store tries again by itself | rests, unless the policy waits for an acquire |
 //! | Errored | policy | rests, recovers now, or recovers when acquired |
 //! | Destroying | - | finish destroying |
@@ -90,9 +90,9 @@ pub fn restart(record: &ShardRecord, facts: Facts, options: RestartOptions) -> R
         ShardState::Available | ShardState::Serving => Restart::Rest,
         ShardState::Errored if given_up(record) => Restart::Rest,
         ShardState::Errored => match (options.max_retries, record.next_try, options.policy) {
-            (Some(_), Some(at), _) => Restart::RetryAt(at),
+            (Some(most), Some(at), _) if record.retries < most => Restart::RetryAt(at),
             (_, _, RecoveryPolicy::RecoverOnAcquire) => Restart::RecoverOnAcquire,
-            (Some(most), None, RecoveryPolicy::RecoverNow) if record.retries >= most => Restart::Rest,
+            (Some(most), _, RecoveryPolicy::RecoverNow) if record.retries >= most => Restart::Rest,
             (_, _, RecoveryPolicy::RecoverNow) => Restart::Recover,
             (_, _, RecoveryPolicy::DoNotRecover) => Restart::Rest,
         },

@@ -22,7 +22,7 @@ pub(crate) fn synced(shard: &mut Shard) -> Effects {
         Cause::Register { waiter, wait } => {
             let mut effects: Effects = smallvec![Effect::Trace(Operation::ShardRegister)];
             if wait {
-                shard.joined.push(waiter);
+                shard.joined.insert(waiter);
             } else {
                 effects.push(reply(waiter, Answer::Registered));
             }
@@ -52,7 +52,7 @@ pub(crate) fn synced(shard: &mut Shard) -> Effects {
             let gone = Answer::Refused(Refusal::Destroyed);
             effects.extend(shard.answer_parked(&gone));
             effects.extend(shard.answer_joined(&gone));
-            shard.joined.push(waiter);
+            shard.joined.insert(waiter);
             shard.recover_on_acquire = false;
             shard.cleaning = true;
             effects.push(Effect::CleanUp { registration });
@@ -90,11 +90,7 @@ fn failed(shard: &mut Shard) -> Effects {
     effects.extend(shard.answer_parked(&answer));
     effects.extend(shard.answer_joined(&answer));
     effects.push(Effect::Failure(error));
-    if let Some(record) = &shard.record
-        && let Some(at) = record.next_try
-    {
-        effects.push(Effect::Retry { registration: record.registration, at });
-    }
+    effects.extend(retry(shard));
     effects
 }
 
@@ -127,10 +123,20 @@ pub(crate) fn not_synced(shard: &mut Shard) -> Effects {
         }
     }
     effects.push(Effect::Rewrite { registration: write.registration() });
+    if matches!(cause, Cause::Recover { .. }) {
+        // The time that the store waited for may be what began this step, and would be lost with it.
+        effects.extend(retry(shard));
+    }
     if shard.record.is_none() {
         effects.push(Effect::Forget);
     }
     effects
+}
+
+/// Has the shard tried again when its time comes, if it has one.
+fn retry(shard: &Shard) -> Option<Effect> {
+    let record = shard.record.as_ref()?;
+    record.next_try.map(|at| Effect::Retry { registration: record.registration, at })
 }
 
 impl Write {

@@ -1,12 +1,13 @@
 //! A shard as the machine sees it.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 use dagstore_types::{Attempt, Registration, ShardRecord, ShardState, UnixMillis};
 
 use crate::Restart;
 
-/// Somebody who waits for an answer; a number that the caller gives out, unique within the shard.
+/// Somebody who waits for an answer; a number that the caller gives out, unique within the shard. Who has the smaller one
+/// is answered first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WaiterId(pub u64);
 
@@ -21,9 +22,9 @@ pub struct Shard {
     /// Memory: open accessors, and those being opened.
     pub(crate) references: u32,
     /// Memory: waiters for an accessor, until the work has ended.
-    pub(crate) parked: Vec<WaiterId>,
+    pub(crate) parked: BTreeSet<WaiterId>,
     /// Memory: waiters for the end of the work or of the destruction.
-    pub(crate) joined: Vec<WaiterId>,
+    pub(crate) joined: BTreeSet<WaiterId>,
     /// Memory: recover at the next acquire (restart policy).
     pub(crate) recover_on_acquire: bool,
     /// Memory: a clean-up is under way.
@@ -70,7 +71,8 @@ pub enum Cause {
         /// The task that waits to begin.
         waiter: WaiterId,
     },
-    /// Work was ended before it was done, and its start is no longer counted.
+    /// Work was ended before it was done, and its start is no longer counted. Nothing is lost where this can't be written:
+    /// the start stays counted, as if the process had died.
     Interrupt,
     /// Work is done.
     MakeAvailable,
@@ -195,7 +197,8 @@ impl Shard {
         Some(Counted { registration: record.registration, attempt: record.attempt, flipped })
     }
 
-    /// Whether the shard is nothing but its record: no step, no reference, nobody who waits, nothing being cleaned up.
+    /// Whether the shard is nothing but its record: no step, no reference, nobody who waits, nothing being cleaned up. What
+    /// [`recovers_on_acquire`](Self::recovers_on_acquire) says is apart from that.
     pub fn is_at_rest(&self) -> bool {
         self.step.is_none()
             && self.references == 0

@@ -2,6 +2,7 @@
 
 mod explore;
 mod restart;
+mod retry;
 mod table;
 
 use alloc::string::String;

@@ -35,8 +35,8 @@ pub fn transition(shard: &mut Shard, event: Event) -> Effects {
         _ if shard.step.is_some() => smallvec![Effect::Defer(Box::new(event))],
         Event::Register { waiter, record, wait } => register(shard, waiter, record, wait),
         Event::Acquire { waiter, now } => acquire(shard, waiter, now),
-        Event::AcquireFailed { waiter, registration, error, now } => {
-            acquire_failed(shard, waiter, registration, error, now)
+        Event::AcquireFailed { waiter, registration, attempt, error, now } => {
+            acquire_failed(shard, waiter, (registration, attempt), error, now)
         }
         Event::IndexLost { waiter, registration, attempt, now } => {
             index_lost(shard, waiter, (registration, attempt), now)
@@ -79,12 +79,12 @@ fn acquire(shard: &mut Shard, waiter: WaiterId, now: UnixMillis) -> Effects {
     let Some(record) = &shard.record else { return refuse(waiter, Refusal::NotFound) };
     match record.state {
         ShardState::New => {
-            shard.parked.push(waiter);
+            shard.parked.insert(waiter);
             shard.put(Cause::Queue, now, |next| next.state = ShardState::Initializing);
             smallvec![Effect::Persist]
         }
         ShardState::Initializing | ShardState::Recovering => {
-            shard.parked.push(waiter);
+            shard.parked.insert(waiter);
             smallvec![]
         }
         ShardState::Available | ShardState::Serving => {
@@ -93,7 +93,7 @@ fn acquire(shard: &mut Shard, waiter: WaiterId, now: UnixMillis) -> Effects {
             effects
         }
         ShardState::Errored if shard.recover_on_acquire => {
-            shard.parked.push(waiter);
+            shard.parked.insert(waiter);
             begin_recovery(shard, 0, now)
         }
         ShardState::Errored => refuse(waiter, Refusal::Failed(stored_error(record))),
@@ -121,15 +121,15 @@ fn release(shard: &mut Shard) -> Effects {
 }
 
 fn cancel_waiter(shard: &mut Shard, waiter: WaiterId) -> Effects {
-    shard.parked.retain(|parked| *parked != waiter);
-    shard.joined.retain(|joined| *joined != waiter);
+    shard.parked.remove(&waiter);
+    shard.joined.remove(&waiter);
     smallvec![]
 }
 
 fn acquire_failed(
     shard: &mut Shard,
     waiter: WaiterId,
-    registration: Registration,
+    (registration, attempt): (Registration, Attempt),
     error: ShardError,
     now: UnixMillis,
 ) -> Effects {
@@ -139,12 +139,14 @@ fn acquire_failed(
         return effects;
     };
     let usable = matches!(record.state, ShardState::Available | ShardState::Serving);
-    if error.kind().class() == ErrorClass::Transient || !usable {
+    // What is wrong with the files of an earlier attempt says nothing about those that are current.
+    let current = record.attempt == attempt;
+    if error.kind().class() == ErrorClass::Transient || !usable || !current {
         effects.push(reply(waiter, Answer::Refused(Refusal::Failed(error))));
         return effects;
     }
     // The answer waits until the failure is durable.
-    shard.joined.push(waiter);
+    shard.joined.insert(waiter);
     begin_failure(shard, error, None, now);
     effects.push(Effect::Persist);
     effects
@@ -158,7 +160,7 @@ fn index_lost(shard: &mut Shard, waiter: WaiterId, lost: (Registration, Attempt)
     };
     let current = (record.registration, record.attempt) == lost;
     if current && matches!(record.state, ShardState::Available | ShardState::Serving) {
-        shard.parked.push(waiter);
+        shard.parked.insert(waiter);
         effects.extend(begin_recovery(shard, 0, now));
     } else {
         // Somebody else has met the same loss before, or the shard has moved on: ask again.
@@ -171,12 +173,16 @@ fn initialize(shard: &mut Shard, waiter: WaiterId, registration: Registration, n
     if !shard.wants_work(registration) {
         return refuse(waiter, Refusal::Stale);
     }
+    let Some(attempt) = shard.next_attempt() else {
+        shard.joined.insert(waiter);
+        return without_attempts(shard, now);
+    };
     let is_new = shard.record.as_ref().is_some_and(|record| record.state == ShardState::New);
     shard.put(Cause::Initialize { waiter }, now, |next| {
         if is_new {
             next.state = ShardState::Initializing;
         }
-        next.attempt = next.attempt.next();
+        next.attempt = attempt;
         next.starts = next.starts.saturating_add(1);
     });
     smallvec![Effect::Persist]
@@ -265,11 +271,14 @@ fn destroy(shard: &mut Shard, waiter: WaiterId, now: UnixMillis) -> Effects {
             if shard.references > 0 {
                 return refuse(waiter, Refusal::InUse { references: shard.references });
             }
-            shard.put(Cause::Destroy { waiter }, now, |next| next.state = ShardState::Destroying);
+            shard.put(Cause::Destroy { waiter }, now, |next| {
+                next.state = ShardState::Destroying;
+                next.next_try = None;
+            });
             smallvec![Effect::Persist]
         }
         ShardState::Destroying => {
-            shard.joined.push(waiter);
+            shard.joined.insert(waiter);
             if shard.cleaning {
                 return smallvec![];
             }
@@ -299,14 +308,34 @@ fn cleanup_failed(shard: &mut Shard, registration: Registration, error: &ShardEr
 /// tried again by itself; somebody who asks for it begins at 0.
 fn begin_recovery(shard: &mut Shard, retries: u32, now: UnixMillis) -> Effects {
     let Some(given_up) = shard.record.as_ref().map(|record| record.attempt) else { return smallvec![] };
+    let Some(attempt) = given_up.next() else { return without_attempts(shard, now) };
     shard.put(Cause::Recover { given_up }, now, |next| {
         next.state = ShardState::Recovering;
         next.starts = 0;
         next.retries = retries;
         next.next_try = None;
         // From here on the record names files that don't exist yet, so a restart can't take the old ones for good.
-        next.attempt = next.attempt.next();
+        next.attempt = attempt;
     });
+    smallvec![Effect::Persist]
+}
+
+/// The registration has used up the numbers of its attempts: whatever began now would have the files of another attempt.
+/// Whoever waits hears of it once it is durable, or now where it is already.
+fn without_attempts(shard: &mut Shard, now: UnixMillis) -> Effects {
+    let text = "no attempt is left to this registration: destroy the shard and register it again";
+    let error = ShardError::new(ErrorKind::TooManyStarts, text);
+    let is_durable = shard
+        .record
+        .as_ref()
+        .is_some_and(|record| record.state == ShardState::Errored && record.error.as_ref() == Some(&error));
+    if is_durable {
+        let answer = Answer::Refused(Refusal::Failed(error));
+        let mut effects = shard.answer_parked(&answer);
+        effects.extend(shard.answer_joined(&answer));
+        return effects;
+    }
+    begin_failure(shard, error, None, now);
     smallvec![Effect::Persist]
 }
 
@@ -358,17 +387,22 @@ impl Shard {
         self.works_for(registration) && self.record.as_ref().is_some_and(|record| record.attempt == attempt)
     }
 
+    /// The number of the attempt that would come next, if one is left.
+    fn next_attempt(&self) -> Option<Attempt> {
+        self.record.as_ref().and_then(|record| record.attempt.next())
+    }
+
     fn cleans(&self, registration: Registration) -> bool {
         self.cleaning && self.record.as_ref().is_some_and(|record| record.registration == registration)
     }
 
     /// Gives everybody who joined the same answer.
     pub(crate) fn answer_joined(&mut self, answer: &Answer) -> Effects {
-        self.joined.drain(..).map(|waiter| reply(waiter, answer.clone())).collect()
+        core::mem::take(&mut self.joined).into_iter().map(|waiter| reply(waiter, answer.clone())).collect()
     }
 
     /// Gives everybody who is parked the same answer.
     pub(crate) fn answer_parked(&mut self, answer: &Answer) -> Effects {
-        self.parked.drain(..).map(|waiter| reply(waiter, answer.clone())).collect()
+        core::mem::take(&mut self.parked).into_iter().map(|waiter| reply(waiter, answer.clone())).collect()
     }
 }

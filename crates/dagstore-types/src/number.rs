@@ -15,10 +15,10 @@ pub struct Registration(pub u64);
 pub struct Attempt(pub u32);
 
 impl Attempt {
-    /// The attempt after this one.
+    /// The attempt after this one; `None` after the last one, so that no number ever names two attempts.
     #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 

@@ -63,6 +63,18 @@ fn a_shard_that_ends_the_process_is_given_up_for_good() {
 }
 
 #[test]
+fn a_limit_of_retries_that_was_lowered_holds_at_once() {
+    let record = ShardRecord { next_try: Some(NOW), retries: 2, ..record(ShardState::Errored) };
+    let outcome = |policy, most| {
+        let options = RestartOptions { policy, max_starts: 3, max_retries: Some(most) };
+        restart(&record, Facts { index_complete: false }, options)
+    };
+    assert_eq!(POLICIES.map(|policy| outcome(policy, 3)), [(); 3].map(|()| Restart::RetryAt(NOW)));
+    let lowered = [Restart::Rest, Restart::RecoverOnAcquire, Restart::Rest];
+    assert_eq!(POLICIES.map(|policy| outcome(policy, 2)), lowered);
+}
+
+#[test]
 fn what_was_open_is_available_again() {
     let shard = Shard::restored(record(ShardState::Serving), &Restart::Rest);
     assert_eq!((state(&shard), shard.references()), (Some(ShardState::Available), 0));

@@ -190,8 +190,8 @@ fn recovery_leaves_open_accessors_alone() {
 
 #[test]
 fn an_acquire_that_fails_gives_its_reference_back() {
-    let fail =
-        |kind| Event::AcquireFailed { waiter: WaiterId(1), registration: REGISTRATION, error: error(kind), now: NOW };
+    let (waiter, registration, attempt) = (WaiterId(1), REGISTRATION, Attempt(1));
+    let fail = |kind| Event::AcquireFailed { waiter, registration, attempt, error: error(kind), now: NOW };
     let mut passing = shard(ShardState::Available);
     run(&mut passing, acquire(1));
     let effects = run(&mut passing, fail(ErrorKind::SourceUnavailable));
@@ -203,6 +203,18 @@ fn an_acquire_that_fails_gives_its_reference_back() {
     let effects = run_durably(&mut lasting, fail(ErrorKind::SourceChanged));
     assert_eq!(answers(&effects), refused(1, Refusal::Failed(error(ErrorKind::SourceChanged))));
     assert_eq!((state(&lasting), lasting.references()), (Some(ShardState::Errored), 1));
+}
+
+#[test]
+fn an_acquire_that_failed_on_the_files_of_an_earlier_attempt_leaves_the_shard_alone() {
+    let mut shard = held(ShardState::Serving);
+    run(&mut shard, acquire(1));
+    let (waiter, registration, attempt) = (WaiterId(1), REGISTRATION, Attempt(0));
+    let error = error(ErrorKind::SourceChanged);
+    let effects =
+        run(&mut shard, Event::AcquireFailed { waiter, registration, attempt, error: error.clone(), now: NOW });
+    assert_eq!(answers(&effects), refused(1, Refusal::Failed(error)));
+    assert_eq!(shard, held(ShardState::Serving));
 }
 
 #[test]
