@@ -24,6 +24,7 @@ mod event;
 mod restart;
 mod settle;
 mod shard;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod transition;

@@ -4,6 +4,7 @@ mod explore;
 mod restart;
 mod retry;
 mod table;
+mod whole;
 
 use alloc::string::String;
 use alloc::vec::Vec;
