@@ -6,6 +6,7 @@
 mod cargo;
 mod ci;
 mod demo;
+mod docs;
 mod fix;
 mod selection;
 mod setup;
@@ -55,6 +56,8 @@ enum Command {
     Fix,
     /// Checks the rules that no compiler knows: layers, sizes, headers, dependencies and more.
     Tidy,
+    /// Prints the pages that are made from the code: the state machine's tables and its picture.
+    Docs,
     /// Builds the program and runs its demonstration.
     Demo {
         /// Arguments for `dagstore demo`.
@@ -90,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Verify { lean } => verify::run(&workspace, lean),
         Command::Fix => fix::run(&workspace).map(|()| true),
         Command::Tidy => tidy::run(&workspace),
+        Command::Docs => docs::run(&workspace).map(|()| true),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
         Command::Ci => ci::run(&workspace),
     }

@@ -12,6 +12,7 @@ mod layers;
 mod lean;
 mod leftovers;
 mod licence;
+mod printed;
 mod rules;
 mod sizes;
 mod source;
@@ -25,6 +26,7 @@ use cargo_metadata::CargoOpt;
 use serde::de::DeserializeOwned;
 
 use crate::cargo::Cargo;
+use crate::docs;
 use crate::workspace::Workspace;
 
 /// One broken rule at one place.
@@ -72,6 +74,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
     report.add("dependencies", dependencies::check(&metadata, &read_toml(&root.join("deny.toml"))?));
     report.add("module headers", headers::check(&files));
     report.add("architecture", architecture::check(root, &names)?);
+    report.add("printed pages", printed::check(root, &docs::pages()?)?);
     report.add("sizes", sizes::check(&files, &read_toml(&root.join("xtask/sizes.toml"))?));
     report.add("unsafe code", unsafe_code::check(&files, &rules.unsafe_code));
     report.add("leftovers", leftovers::check(&files));

@@ -51,6 +51,9 @@ fn compare(shard: &Shard, event: &Event, followed: &mut Followed) -> Shard {
     assert_eq!(effects, wanted.1, "{event:?} in {shard:?}: the effects");
     assert_eq!(after, wanted.0, "{event:?} in {shard:?}: the shard afterwards");
     assert_eq!(after.validate(), Ok(()), "{event:?} in {shard:?}: {after:?}");
+    if let (Some(step), Event::NotSynced) = (&shard.step, event) {
+        assert_eq!(step.cause.is_fact(), after.step.is_some(), "facts are written until that succeeds: {step:?}");
+    }
     after
 }
 
