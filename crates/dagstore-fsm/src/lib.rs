@@ -1,9 +1,9 @@
 //! The shard state machine: what may happen to a shard, as two pure functions and their tables.
 //!
 //! * [`transition`] takes a [`Shard`] and an [`Event`], changes the shard and returns the [`Effect`]s that the caller
-//!   has to carry out, in order. Its table is in `transition.rs`.
-//! * [`restart`] says what a persisted record means after the process was gone. Its table is in `restart.rs`.
-//! * [`table`] has both tables as data. `docs/fsm.md` prints them, and the tests compare the machine with them.
+//!   has to carry out, in order.
+//! * [`restart`] says what a persisted record means after the process was gone.
+//! * [`table`] has the tables of both as data. `docs/fsm.md` prints them, and the tests compare the functions with them.
 //!
 //! Neither function does I/O, waits, reads a clock or draws a random number, so every path can be tried in a test.
 //!

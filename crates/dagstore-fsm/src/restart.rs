@@ -1,18 +1,7 @@
-//! The restart table: what a persisted record means after the process was gone.
+//! What a persisted record means after the process was gone.
 //!
-//! | persisted | facts | outcome |
-//! | --- | --- | --- |
-//! | New, lazy | - | rests |
-//! | New, not lazy | - | initialise |
-//! | Initializing, Recovering | index complete for this attempt | make available |
-//! | Initializing, Recovering | no index | initialise |
-//! | Initializing, Recovering | no index, started as often as allowed | give up |
-//! | Available, Serving | not looked at | rests, Available |
-//! | Errored, given up | - | rests, whatever the policy: a CAR that ends the process can't do so for ever |
-//! | Errored, to be tried again | the store tries again by itself, and may do so once more | when its time has come, whatever the policy |
-//! | Errored, tried as often as allowed | the store tries again by itself | rests, unless the policy waits for an acquire |
-//! | Errored | policy | rests, recovers now, or recovers when acquired |
-//! | Destroying | - | finish destroying |
+//! The table stands in `table/restarts.rs` and is printed in `docs/fsm.md`. The tests compare both in every case, so a
+//! change here is a change there.
 
 use alloc::format;
 

@@ -4,6 +4,7 @@ mod explore;
 mod restart;
 mod retry;
 mod table;
+mod validate;
 mod whole;
 
 use alloc::string::String;

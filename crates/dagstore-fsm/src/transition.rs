@@ -1,15 +1,7 @@
-//! The transition table: one function per event, one arm per state.
+//! The machine: one function per event, one arm per state.
 //!
-//! | durable state | Register | Acquire | Destroy | Recover | work done | work failed | Release |
-//! | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | none | New, or Initializing if eager | not found | not found | not found | stale | stale | - |
-//! | New | exists | Initializing, park | Destroying | not errored | stale | stale | - |
-//! | Initializing | exists | park | Destroying | not errored | Available, or Serving if parked | Errored | - |
-//! | Available | exists | Serving, open | Destroying | not errored | stale | stale | - |
-//! | Serving | exists | open | in use | not errored | stale | stale | at 0 Available |
-//! | Recovering | exists | park | in use, or Destroying | join | Available, or Serving | Errored | counted |
-//! | Errored | exists | flag: Recovering, park; else the error | in use, or Destroying | Recovering | stale | stale | counted |
-//! | Destroying | being destroyed | destroyed | join | destroyed | stale | stale | - |
+//! Its table stands in `table/transitions.rs` and is printed in `docs/fsm.md`. The tests compare both in every state, so
+//! a change here is a change there.
 //!
 //! What follows once a step is durable stands in `settle.rs`.
 

@@ -33,7 +33,7 @@ pub struct ShardRecord {
     pub next_try: Option<UnixMillis>,
     /// How often the store has tried again by itself since the shard was last Available or recovered by a person.
     pub retries: u32,
-    /// When the record last changed in anything else than this field.
+    /// When the record last changed in anything else than this field; a release, which knows no time, leaves it.
     pub changed: UnixMillis,
 }
 
