@@ -102,7 +102,10 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
     let mount = MountUrl::parse(&url)
         .and_then(|url| core.registry.instantiate(&url))
         .map_err(|error| Unopened::Failed(mount_error(&error)))?;
-    let source = mount.open().await.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+    // The reference goes back as from any attempt that may succeed later; who asked then hears that the store is closed.
+    let closing = |_| Unopened::Failed(ShardError::new(ErrorKind::Storage, "the store is closing"));
+    let source = core.unless_closed(mount.open()).await.map_err(closing)?;
+    let source = source.map_err(|error| Unopened::Failed(mount_error(&error)))?;
     let (shared, key) = (core.clone(), key.clone());
     let open = move || {
         let index = open_index(&shared, name)?;
@@ -112,7 +115,7 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
         let (verify, counted) = (shared.options.verify_on_read, Counted::new(shared.shared.clone()));
         Ok(Arc::new(OpenShard { key, index, reader, verify, _counted: counted }))
     };
-    core.runtime.spawn_blocking(open).await.unwrap_or_else(|error| {
+    core.spawn_blocking(open).await.unwrap_or_else(|error| {
         // A runtime that shuts down is no reason for a shard to fail for good.
         let (kind, text) = if error.is_cancelled() {
             (ErrorKind::Storage, "the store's runtime is shutting down")

@@ -437,6 +437,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.cell.state.lock();
         if state.waiters.remove(&self.waiter).is_some() {
+            // An acquire that a step holds up would count a reference for nobody, and refuse a destruction behind it.
+            state.inbox.retain(|event| !matches!(event, Event::Acquire { waiter, .. } if *waiter == self.waiter));
             transition(&mut state.shard, Event::CancelWaiter { waiter: self.waiter });
         }
     }

@@ -18,7 +18,7 @@ pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registra
     let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
     let name = OwnName::new(cell.key(), registration, attempt);
     let repo = core.index_repo.clone();
-    let removed = tokio::task::spawn_blocking(move || repo.remove(name)).await;
+    let removed = core.spawn_blocking(move || repo.remove(name)).await;
     let event = match removed {
         Ok(Ok(_was_there)) => Event::Destroyed { registration },
         Ok(Err(error)) => Event::CleanupFailed { registration, error: index_error(&error) },

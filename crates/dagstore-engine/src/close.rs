@@ -32,6 +32,7 @@ impl Core {
     /// Refuses new calls, drops everybody who waits, asks tasks to end, and closes what no accessor uses.
     pub(crate) fn stop_working(&self) {
         self.shared.closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
         self.registering.close();
         self.starting.close();
         self.thawing.close();

@@ -56,8 +56,10 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists) -> LastBatch {
     let none_refused = refused.is_empty();
     tell_all(core, refused, &Event::NotSynced);
     let Group { batch: steps, mut cells } = group;
-    let is_waited_for = !cells.is_empty() || numbers.is_wanted();
-    let durability = if is_waited_for { Durability::Synced } else { Durability::Buffered };
+    // A row that is set right must stay right: were it only buffered, a crash could bring back what was given up, beside
+    // what came after it.
+    let must_last = !cells.is_empty() || numbers.is_wanted() || !rewrites.is_empty();
+    let durability = if must_last { Durability::Synced } else { Durability::Buffered };
     let batch = assemble(core, steps, &flips, &rewrites, numbers.end);
     if batch.is_empty() {
         return LastBatch::default();

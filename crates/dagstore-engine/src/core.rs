@@ -10,7 +10,7 @@ use dagstore_mount::Registry;
 use dagstore_types::{ShardKey, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::catalogue::Catalogue;
 use crate::cell::Cell;
@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) runtime: Handle,
     /// Every task holds a receiver, so the sender knows when the last one has ended.
     pub(crate) tasks: watch::Sender<()>,
+    /// Tells those who wait for something else than the store that it closes.
+    pub(crate) closing: Notify,
     /// Held while files that belong to nobody are looked for, so that no two look at once.
     pub(crate) sweeping: tokio::sync::Mutex<()>,
     /// What was swept and not told yet.
@@ -64,6 +66,24 @@ impl Core {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// What `work` gives, unless the store closes before: `work` is dropped then. For a caller that waits for a source,
+    /// which may hang for as long as it likes.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        // Made before the look, so that no closing is missed.
+        let closing = self.closing.notified();
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        tokio::select! {
+            biased;
+            value = work => Ok(value),
+            () = closing => Err(Error::Closed),
+        }
     }
 
     /// # Errors

@@ -9,7 +9,7 @@ use dagstore_types::{ShardKey, ShardState};
 use futures_util::Stream;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::accessor::ShardAccessor;
@@ -105,6 +105,7 @@ impl Engine {
             retries: Retries::default(),
             runtime: Handle::current(),
             tasks: watch::channel(()).0,
+            closing: Notify::new(),
             sweeping: tokio::sync::Mutex::new(()),
             swept: Mutex::new(GcReport::default()),
             hold: Mutex::new(hold),

@@ -58,7 +58,7 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
 pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
     let _one_at_a_time = core.sweeping.lock().await;
     let shared = core.clone();
-    let sweep = core.runtime.spawn_blocking(move || sweep_blocking(&shared));
+    let sweep = core.spawn_blocking(move || sweep_blocking(&shared));
     sweep.await.unwrap_or(Err(Error::Closed))
 }
 

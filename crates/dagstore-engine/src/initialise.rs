@@ -189,7 +189,7 @@ async fn work(
     task: &Task,
 ) -> Result<(), ShardError> {
     let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
-    let indexed = core.runtime.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
+    let indexed = core.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
     indexed.unwrap_or_else(|error| {
         // A runtime that shuts down is the store's end, not the shard's fault.
         if error.is_cancelled() {

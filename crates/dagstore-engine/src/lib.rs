@@ -49,7 +49,7 @@ pub use error::Error;
 pub use gc::{GcReport, Kept};
 pub use identity::{FORMAT_VERSION, Identity};
 pub use info::{Progress, ShardInfo};
-pub use options::{Hold, Mode, Options, Parts};
+pub use options::{Blocking, Hold, Mode, Options, Parts};
 pub use quarantine::Quarantined;
 pub use register::Register;
 pub use resume::ResumeReport;

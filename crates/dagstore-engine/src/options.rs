@@ -74,6 +74,8 @@ pub struct Options {
     pub persist_deadline: Duration,
     /// How long closing waits for running tasks.
     pub close_deadline: Duration,
+    /// Where work runs that blocks its thread.
+    pub blocking: Blocking,
 }
 
 /// Whether an engine may work and write.
@@ -86,6 +88,18 @@ pub enum Mode {
     /// It reads the catalogue and answers questions about it. It resumes nothing, collects nothing, and writes no row and no
     /// file of its own; what an embedded database does to its files when it is opened remains.
     Paused,
+}
+
+/// Where work runs that blocks its thread: reading a CAR, opening, publishing and removing an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Blocking {
+    /// On the runtime's threads for such work.
+    #[default]
+    Threads,
+    /// On the runtime itself, in its usual order. Only for a store whose files and sources are in memory: there it makes
+    /// the order of everything on a runtime of one thread the same every time.
+    Inline,
 }
 
 impl Default for Options {
@@ -107,6 +121,7 @@ impl Default for Options {
             car: ReadOptions { zero_length_is_end: true, ..ReadOptions::default() },
             persist_deadline: Duration::from_secs(10),
             close_deadline: Duration::from_secs(30),
+            blocking: Blocking::Threads,
         }
     }
 }

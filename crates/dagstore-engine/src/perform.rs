@@ -7,9 +7,11 @@ use dagstore_fs::OwnName;
 use dagstore_fsm::{Effect, Effects, Event};
 use dagstore_types::{Attempt, Registration};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 
 use crate::cell::{Asked, Cell, Reply};
 use crate::core::Core;
+use crate::options::Blocking;
 use crate::{Error, Result, cleanup, initialise};
 
 impl Core {
@@ -84,11 +86,20 @@ impl Core {
         });
     }
 
+    /// Starts work that blocks its thread. Aborting or dropping the handle leaves it running.
+    pub(crate) fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        match self.options.blocking {
+            Blocking::Threads => self.runtime.spawn_blocking(work),
+            Blocking::Inline => self.runtime.spawn(async move { work() }),
+        }
+    }
+
     fn discard(self: &Arc<Self>, cell: &Arc<Cell>, registration: Registration, attempt: Attempt) {
         let name = OwnName::new(cell.key(), registration, attempt);
-        let repo = self.index_repo.clone();
+        let core = self.clone();
         self.spawn(async move {
-            let removed = tokio::task::spawn_blocking(move || repo.remove(name)).await;
+            let repo = core.index_repo.clone();
+            let removed = core.spawn_blocking(move || repo.remove(name)).await;
             // What stays behind is named by no record, so the next sweep removes it.
             if !matches!(removed, Ok(Ok(_))) {
                 tracing::warn!(%name, ?removed, "an index that was given up can't be removed yet");

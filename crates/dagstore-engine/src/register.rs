@@ -53,7 +53,7 @@ impl<'a> Register<'a> {
         if !mount.capabilities().random_access {
             return Err(Error::NeedsCopy { url: url.as_str().to_owned() });
         }
-        mount.stat().await?;
+        core.unless_closed(mount.stat()).await??;
         let mut permit = core.registering.clone().acquire_owned().await.ok();
         let registration = core.registrations.next(core, &key).await?;
         loop {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use dagstore_codec::{Codecs, Row};
-use dagstore_fsm::{Facts, Restart, RestartOptions, restart};
+use dagstore_fsm::{Facts, Restart, RestartOptions, Shard, restart};
 use dagstore_mount::{MountUrl, Registry};
-use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState};
+use dagstore_types::{Registration, ShardKey, ShardRecord};
 use futures_util::StreamExt;
 
 use crate::catalogue::Catalogue;
@@ -120,16 +120,13 @@ impl Loaded {
 
 /// Puts a record into the catalogue as the restart table leaves it, and says whether the table may want more done.
 /// Whether there is an index isn't looked at here: opening a store must not open every index.
-pub(crate) fn enter(catalogue: &Catalogue, mut record: ShardRecord, options: &Options) -> Result<bool, Quarantined> {
+pub(crate) fn enter(catalogue: &Catalogue, record: ShardRecord, options: &Options) -> Result<bool, Quarantined> {
     let outcome = restart(&record, Facts { index_complete: false }, restart_options(options));
-    if record.state == ShardState::Serving {
-        record.state = ShardState::Available;
-    }
-    let recovers_on_acquire = matches!(outcome, Restart::RecoverOnAcquire);
-    if !catalogue.add(&record, recovers_on_acquire) {
-        let row = record.registration.0.to_be_bytes().to_vec();
+    let (key, registration) = (record.key.clone(), record.registration);
+    if !catalogue.add(Shard::restored(record, &outcome)) {
+        let row = registration.0.to_be_bytes().to_vec();
         let reason = "another record has the same key".to_owned();
-        return Err(Quarantined { row, registration: Some(record.registration), key: Some(record.key), reason });
+        return Err(Quarantined { row, registration: Some(registration), key: Some(key), reason });
     }
     Ok(!matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire))
 }

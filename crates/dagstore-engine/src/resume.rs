@@ -85,7 +85,7 @@ async fn has_index(core: &Arc<Core>, record: &ShardRecord) -> bool {
     }
     let name = OwnName::new(&record.key, record.registration, record.attempt);
     let repo = core.index_repo.clone();
-    let opened = core.runtime.spawn_blocking(move || matches!(repo.open(name), Ok(Some(_))));
+    let opened = core.spawn_blocking(move || matches!(repo.open(name), Ok(Some(_))));
     opened.await.unwrap_or(false)
 }
 

@@ -125,7 +125,8 @@ impl Shard {
         Self { record: Some(record), recover_on_acquire: recovers_on_acquire, ..Self::default() }
     }
 
-    /// A shard as its record and the restart table's outcome leave it.
+    /// A shard as its record and the restart table's outcome leave it. What the outcome wants done is yet to be begun: a
+    /// destruction by another [`Event::Destroy`](crate::Event::Destroy).
     pub fn restored(mut record: ShardRecord, outcome: &Restart) -> Self {
         if record.state == ShardState::Serving {
             record.state = ShardState::Available;

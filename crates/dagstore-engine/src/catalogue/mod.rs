@@ -86,13 +86,14 @@ impl Catalogue {
     }
 
     /// Adds a shard that rests; `false` where its key is taken.
-    pub(crate) fn add(&self, record: &ShardRecord, recovers_on_acquire: bool) -> bool {
+    pub(crate) fn add(&self, shard: Shard) -> bool {
+        let Some(record) = shard.record() else { return true };
         let hash = self.hash(record.key.as_str());
         let mut part = self.part(hash).write();
         let is_taken =
             part.find(hash, record.key.as_str()).is_some() || part.resting.get(hash, record.key.as_bytes()).is_some();
         if !is_taken {
-            part.resting.insert(hash, record, recovers_on_acquire);
+            part.resting.insert(hash, record, shard.recovers_on_acquire());
         }
         !is_taken
     }

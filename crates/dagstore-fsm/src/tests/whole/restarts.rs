@@ -120,11 +120,6 @@ fn check_restored(record: &ShardRecord, outcome: &Restart) {
     assert_eq!(shard.validate(), Ok(()));
     assert_eq!(
         shard,
-        Shard {
-            record: Some(wanted),
-            recover_on_acquire: *outcome == Restart::RecoverOnAcquire,
-            cleaning: record.state == ShardState::Destroying,
-            ..Shard::default()
-        }
+        Shard { record: Some(wanted), recover_on_acquire: *outcome == Restart::RecoverOnAcquire, ..Shard::default() }
     );
 }
