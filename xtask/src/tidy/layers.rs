@@ -69,7 +69,9 @@ pub(crate) fn check(crates: &[CrateUses], rules: &Rules) -> Vec<Problem> {
         problems.push(Problem::of("xtask/layers.toml", format!("{name} is no crate of this workspace")));
     }
     for dev_only in rules.dev_only.keys() {
-        for (name, _) in rules.may_use.iter().filter(|(_, used)| used.contains(dev_only)) {
+        let is_product = |name: &String| !rules.dev_only.contains_key(name);
+        let users = rules.may_use.iter().filter(|(name, used)| is_product(name) && used.contains(dev_only));
+        for (name, _) in users {
             problems
                 .push(Problem::of("xtask/layers.toml", format!("{name} may use {dev_only}, which is for tests only")));
         }

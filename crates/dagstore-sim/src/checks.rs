@@ -1,0 +1,205 @@
+//! What must hold after every event, and what must hold when all is at rest.
+
+use dagstore_engine::{ShardAccessor, ShardInfo};
+use dagstore_types::{ShardRecord, ShardState};
+use futures_util::FutureExt;
+
+use crate::disk::{Disk, Image, shard_place, shard_rows};
+use crate::event::KEYS;
+use crate::process::name;
+use crate::run::Run;
+use crate::source;
+
+impl Run {
+    /// What the store says of a key.
+    pub(crate) fn info(&self, key: usize) -> Option<ShardInfo> {
+        match self.process.as_ref()?.engine.info(&name(key)) {
+            Ok(info) => Some(info),
+            Err(dagstore_engine::Error::NotFound(_)) => None,
+            Err(error) => {
+                self.world.breaks("I2", || format!("nothing can be known of {}: {error}", name(key)));
+                None
+            }
+        }
+    }
+
+    /// Looks at every key.
+    pub(crate) fn check_all(&mut self) {
+        for key in 0..KEYS {
+            self.check(key);
+        }
+    }
+
+    /// Looks at one key: I1, I3, I4, I8, I11, I12.
+    pub(crate) fn check(&mut self, key: usize) {
+        let info = self.info(key);
+        self.check_references(key, info.as_ref());
+        self.check_durable(key, info.as_ref());
+        let fact = self.ledger.of(key);
+        if let Some((rule, what)) = fact.contradicts(info.as_ref()) {
+            self.world.breaks(rule, || what);
+        }
+        fact.last = info;
+    }
+
+    fn check_references(&self, key: usize, info: Option<&ShardInfo>) {
+        let Some(process) = &self.process else { return };
+        let live = self.accessors.iter().filter(|held| held.process == process.number && held.key == key).count();
+        let pending = process.pending_acquires(key);
+        let references = info.map_or(0, |info| info.references as usize);
+        // A reference that comes back while a step is under way is counted until that has ended.
+        let comes_back = info.is_some_and(|info| info.writing);
+        if references < live || references > live + pending && !comes_back {
+            let name = name(key);
+            self.world.breaks("I3", || {
+                format!("{name} counts {references} references, and has {live} accessors and {pending} acquires")
+            });
+        }
+        let opening = self.world.sources.lock().of(key).opening;
+        if opening > 1 + references {
+            self.world.breaks("I11", || format!("{} is being opened {opening} times at once", name(key)));
+        }
+    }
+
+    /// I12: what the store says of a key is what a crash would leave.
+    fn check_durable(&self, key: usize, info: Option<&ShardInfo>) {
+        let disk = self.world.disk.lock();
+        let differs = info.and_then(|info| {
+            let place = shard_place(info.registration.0);
+            let record = disk.durable.get(&place).and_then(|value| value.record.as_deref());
+            let is_same = record.is_some_and(|record| same(info, record));
+            (!is_same && !disk.is_unsure(&place)).then(|| format!("{info:?}\n    is on the disk: {record:?}"))
+        });
+        let extra = extra_row(&disk, &disk.durable, &name(key), info, true);
+        drop(disk);
+        if let Some(what) = differs {
+            self.world.breaks("I12", || what);
+        }
+        if let Some(what) = extra {
+            self.world.breaks("I12", || what);
+        }
+    }
+
+    /// What must hold when nothing is under way and nothing fails: the catalogue is what is on the disk, nothing is stuck,
+    /// references are accessors, files are those that records name.
+    pub(crate) fn check_rest(&mut self) {
+        for key in 0..KEYS {
+            let info = self.info(key);
+            self.check_row_at_rest(key, info.as_ref());
+            if let Some(info) = &info {
+                let is_stuck =
+                    matches!(info.state, ShardState::Initializing | ShardState::Recovering | ShardState::Destroying);
+                if is_stuck || info.writing {
+                    self.world.breaks("stuck", || format!("{info:?}"));
+                }
+            }
+            self.ledger.of(key).is_seen(info.as_ref());
+        }
+        self.check_files();
+        self.check_all();
+    }
+
+    fn check_row_at_rest(&self, key: usize, info: Option<&ShardInfo>) {
+        let disk = self.world.disk.lock();
+        for (image, which) in [(&disk.current, "read from"), (&disk.durable, "durable on")] {
+            let differs = info.filter(|info| {
+                let record = image.get(&shard_place(info.registration.0)).and_then(|value| value.record.as_deref());
+                !record.is_some_and(|record| same(info, record))
+            });
+            let extra = extra_row(&disk, image, &name(key), info, false);
+            if let Some(what) = differs.map(|info| format!("{info:?}")).or(extra) {
+                self.world.breaks("I12", || format!("at rest, this isn't what is {which} the disk: {what}"));
+            }
+        }
+    }
+
+    /// I6, I9: after a collection the files are those that records name.
+    fn check_files(&self) {
+        let named: Vec<_> = (0..KEYS).filter_map(|key| self.info(key)).collect();
+        let repo = self.world.repo.lock();
+        let files = repo.names();
+        let orphan = files.iter().find(|name| {
+            !named.iter().any(|info| (info.registration, info.attempt) == (name.registration, name.attempt))
+        });
+        let missing = named
+            .iter()
+            .filter(|info| matches!(info.state, ShardState::Available | ShardState::Serving))
+            .find(|info| {
+                let is_named = |name: &&dagstore_fs::OwnName| {
+                    (info.registration, info.attempt) == (name.registration, name.attempt)
+                };
+                !files.iter().any(|name| is_named(&name)) && !repo.disturbed.iter().any(|name| is_named(&name))
+            });
+        let (orphan, missing, temporaries) = (orphan.copied(), missing.cloned(), repo.temporaries);
+        drop(repo);
+        if let Some(orphan) = orphan {
+            self.world.breaks("I9", || format!("the index {orphan} belongs to nobody and is kept"));
+        }
+        if let Some(missing) = missing {
+            self.world.breaks("I6", || format!("an index is gone: {missing:?}"));
+        }
+        if temporaries > 0 {
+            self.world.breaks("I9", || format!("{temporaries} temporary files are kept"));
+        }
+    }
+
+    /// I2: what was just opened is what is on the disk.
+    pub(crate) fn check_opened(&self) {
+        let Some(process) = &self.process else { return };
+        let shards = process.engine.shards();
+        let disk = self.world.disk.lock();
+        let rows: Vec<_> = shard_rows(&disk.current).map(|(_, record)| record.clone()).collect();
+        drop(disk);
+        let differs = rows.iter().find(|row| !shards.iter().any(|info| same(info, row)));
+        if let Some(row) = differs {
+            self.world.breaks("I2", || format!("this record was not opened as it is: {row:?}"));
+        }
+        let quarantined = process.engine.quarantined();
+        if shards.len() != rows.len() || !quarantined.is_empty() {
+            self.world.breaks("I2", || format!("{} records gave {shards:?} and {quarantined:?}", rows.len()));
+        }
+        if let Some(info) = shards.iter().find(|info| info.references > 0 || info.state == ShardState::Serving) {
+            self.world.breaks("I3", || format!("nobody can hold a reference yet: {info:?}"));
+        }
+    }
+
+    /// I7: an accessor gives the blocks of one content, all of them, and says so.
+    pub(crate) fn check_content(&self, accessor: &ShardAccessor, may_fail: bool) {
+        let blocks = accessor.blockstore();
+        let Some(car) = blocks.roots().first().and_then(source::car_of_root) else {
+            return self.world.breaks("I7", || format!("{} has unknown roots", accessor.key()));
+        };
+        if blocks.entries() != car.blocks.len() as u64 {
+            self.world.breaks("I7", || format!("{} has {} entries", accessor.key(), blocks.entries()));
+        }
+        for (cid, data) in &car.blocks {
+            let read = blocks.get(cid).now_or_never();
+            let is_right = match &read {
+                Some(Ok(bytes)) => bytes == data,
+                Some(Err(_)) => may_fail,
+                None => false,
+            };
+            if !is_right {
+                self.world.breaks("I7", || format!("{} gives {read:?} for {cid}", accessor.key()));
+            }
+        }
+    }
+}
+
+/// A row of the key that the catalogue doesn't know of.
+fn extra_row(disk: &Disk, image: &Image, key: &str, info: Option<&ShardInfo>, may_be_unsure: bool) -> Option<String> {
+    let known = info.map(|info| info.registration);
+    let mut rows = shard_rows(image);
+    let extra = rows.find(|(place, record)| {
+        record.key.as_str() == key && Some(record.registration) != known && !(may_be_unsure && disk.is_unsure(place))
+    });
+    extra.map(|(_, record)| format!("a record that nobody knows of: {record:?}"))
+}
+
+/// Whether the record is what is told, but for the difference between Available and Serving, where that may be late.
+fn same(info: &ShardInfo, record: &ShardRecord) -> bool {
+    let plain = |state: ShardState| if state == ShardState::Serving { ShardState::Available } else { state };
+    plain(info.state) == plain(record.state)
+        && (&info.key, &info.url, info.lazy, &info.error) == (&record.key, &record.url, record.lazy, &record.error)
+        && (info.registration, info.attempt, info.starts) == (record.registration, record.attempt, record.starts)
+}
