@@ -3,6 +3,7 @@
 //! This file holds the arguments only; each command is a module of its own name.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people: its output is its purpose")]
 
+mod bench;
 mod cargo;
 mod ci;
 mod demo;
@@ -64,6 +65,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Builds a bench with full optimisation and RocksDB, and runs it: `cargo xtask bench register`.
+    Bench {
+        /// Leaves out RocksDB.
+        #[arg(long)]
+        lean: bool,
+        /// Which bench: register, transitions, restart, gc.
+        name: String,
+        /// The bench's own options; `--help` tells them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Sets up and verifies: what continuous integration runs.
     Ci,
 }
@@ -95,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Tidy => tidy::run(&workspace),
         Command::Docs => docs::run(&workspace).map(|()| true),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
+        Command::Bench { lean, name, options } => bench::run(&workspace, lean, &name, &options).map(|()| true),
         Command::Ci => ci::run(&workspace),
     }
 }

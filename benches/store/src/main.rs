@@ -1,40 +1,56 @@
-//! Benches of the store as a whole.
+//! Benches of the store as a whole: `cargo xtask bench register`, for instance.
 //!
-//! `cargo run --release -p bench-store -- register` registers lazy shards, durably, with 1, 64 and 1,024 in flight, and sets
-//! that beside raw synced batches of the mean size that formed, in the same run and on the same disk.
+//! Each bench gives [figures](figure::Figure): medians of several runs, beside what the raw part underneath did in the same run, beside
+//! the Go original, and beside a goal. They are printed as a table and written as JSON; no figure is ever asserted.
 #![allow(clippy::print_stdout, reason = "a program for people: its output is its purpose")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts become figures, and figures counts"
+)]
 
+mod backend;
+mod counting;
+mod crowd;
+mod figure;
+mod machine;
+mod raw;
 mod register;
-
-use std::path::PathBuf;
+mod report;
+mod setup;
+mod shards;
+mod statistics;
+mod transitions;
 
 use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::setup::Setup;
 
 /// Measures the store as a whole.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where the stores are made; the system's temporary directory if not given. It should be on the disk to be measured.
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    setup: Setup,
     #[command(subcommand)]
     bench: Bench,
 }
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Lazy registrations a second.
-    Register {
-        /// How many shards.
-        #[arg(long, default_value_t = 10_000)]
-        shards: usize,
-    },
+    /// Lazy registrations a second, beside raw synced batches of the mean size that formed.
+    Register(register::Options),
+    /// Acquiring and releasing hot shards, and how few of these changes are written.
+    Transitions(transitions::Options),
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let place = arguments.dir.unwrap_or_else(std::env::temp_dir);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match arguments.bench {
-        Bench::Register { shards } => runtime.block_on(register::run(&place, shards)),
+    let Arguments { setup, bench } = Arguments::parse();
+    let mut report = Report::begin(&setup)?;
+    match bench {
+        Bench::Register(options) => register::run(&setup, &options, &mut report)?,
+        Bench::Transitions(options) => transitions::run(&setup, &options, &mut report)?,
     }
+    report.finish(&setup)
 }

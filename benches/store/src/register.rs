@@ -1,99 +1,126 @@
-//! Lazy registrations a second, beside raw synced batches of the same engine.
+//! Lazy registrations a second, beside raw synced batches of the mean size that formed.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use clap::Args;
 use dagstore::Dagstore;
-use dagstore::datastore::{Batch, Datastore, Durability, Namespace};
-use dagstore_testkit::FaultyDatastore;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use dagstore::datastore::Datastore;
+use dagstore_testkit::SlowDatastore;
 
-/// What a record of a usual shard takes, for the raw batches.
-const RECORD_BYTES: usize = 190;
+use crate::backend::Backend;
+use crate::counting::{Counting, Counts};
+use crate::figure::{Better, Figure, Goal};
+use crate::report::Report;
+use crate::setup::Setup;
+use crate::{crowd, raw, shards};
 
-/// How long raw batches are written for.
-const RAW_BATCHES: u64 = 200;
+/// What the Go original did with 1 and with 64 in flight; it syncs each registration by itself, so more don't help it.
+const GO_ONE: f64 = 21_450.0;
+const GO_MANY: f64 = 22_350.0;
 
-pub(crate) async fn run(place: &Path, shards: usize) -> Result<()> {
-    println!("register: {shards} lazy shards, each durable; raw: synced batches of the mean size that formed");
-    println!(
-        "{:>8} {:>9} {:>12} {:>12} {:>12} {:>8}",
-        "backend", "in flight", "shards/s", "shards/sync", "raw rows/s", "ratio"
-    );
-    for backend in BACKENDS {
-        for in_flight in [1, 64, 1_024] {
-            let directory = tempfile::tempdir_in(place)?;
-            let datastore = FaultyDatastore::new(open(backend, &directory.path().join("registered")).await?);
-            let (rate, per_sync) = registered(datastore, shards, in_flight).await?;
-            let raw = raw(&*open(backend, &directory.path().join("raw")).await?, per_sync).await?;
-            println!(
-                "{backend:>8} {in_flight:>9} {rate:>12.0} {per_sync:>12.1} {raw:>12.0} {:>7.0}%",
-                100.0 * rate / raw
-            );
+/// How much slower syncs are made.
+const SLOWER: Duration = Duration::from_millis(1);
+
+/// What can be chosen of this bench.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many shards are registered in each run; ten times as many with --full.
+    #[arg(long, default_value_t = 10_000)]
+    shards: usize,
+    /// How many registrations are under way at once; may be given several times.
+    #[arg(long, default_values_t = [1, 16, 64, 256, 1_024])]
+    in_flight: Vec<usize>,
+}
+
+/// Measures each backend with each number in flight, then with slower syncs.
+pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let shards = if setup.full { options.shards * 10 } else { options.shards };
+    let mut figures = Vec::new();
+    let mut slow = Vec::new();
+    for &backend in setup.backends() {
+        for &in_flight in &options.in_flight {
+            figures.push(runtime.block_on(as_it_is(setup, backend, in_flight, shards))?);
+        }
+        for &in_flight in options.in_flight.iter().filter(|in_flight| **in_flight > 1) {
+            slow.push(runtime.block_on(slowed(setup, backend, in_flight, shards))?);
         }
     }
+    report.table(
+        &format!(
+            "register: {shards} lazy shards, each durable before it is answered; raw: the same rows in as many synced batches of the same datastore"
+        ),
+        figures,
+    );
+    report.table(&format!("register, with every sync {SLOWER:?} slower: how many of those in flight share one"), slow);
     Ok(())
 }
 
-#[cfg(feature = "rocksdb")]
-const BACKENDS: &[&str] = &["redb", "rocksdb"];
-#[cfg(not(feature = "rocksdb"))]
-const BACKENDS: &[&str] = &["redb"];
-
-async fn open(backend: &str, path: &Path) -> Result<Arc<dyn Datastore>> {
-    match backend {
-        #[cfg(feature = "rocksdb")]
-        "rocksdb" => Ok(Arc::new(dagstore::rocksdb::RocksdbDatastore::open(path).await?)),
-        _ => Ok(Arc::new(dagstore::redb::RedbDatastore::open(path).await?)),
+async fn as_it_is(setup: &Setup, backend: Backend, in_flight: usize, shards: usize) -> Result<Figure> {
+    let times_go = match in_flight {
+        64 => Some(backend.pick(6.0, 15.0)),
+        1_024 => Some(backend.pick(12.0, 30.0)),
+        _ => None,
+    };
+    let mut figure = Figure::new(format!("{backend}, {in_flight} in flight"), "/s", Better::More)
+        .go(if in_flight == 1 { GO_ONE } else { GO_MANY })
+        .goal(Goal::OfRaw(backend.pick(0.65, 0.75)))
+        .goal(times_go.map(Goal::TimesGo));
+    for _ in 0..setup.runs() {
+        let directory = tempfile::tempdir_in(setup.place())?;
+        let datastore = backend.open(&directory.path().join("store")).await?;
+        let (rate, counts) = registered(datastore, shards, in_flight).await?;
+        let batches = usize::try_from(counts.synced_with_records)?;
+        let raw = raw::synced_batches(backend, &directory.path().join("raw"), shards, batches).await?;
+        figure.run_beside(rate, raw);
+        figure.detail("a sync", counts.per_sync());
     }
+    Ok(figure)
 }
 
-/// Shards a second, and shards a sync.
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-async fn registered(datastore: FaultyDatastore, shards: usize, in_flight: usize) -> Result<(f64, f64)> {
+async fn slowed(setup: &Setup, backend: Backend, in_flight: usize, shards: usize) -> Result<Figure> {
+    let wanted = match in_flight {
+        64 => Some(90.0),
+        1_024 => Some(60.0),
+        _ => None,
+    };
+    let what = format!("{backend}, {in_flight} in flight");
+    let mut figure = Figure::new(what, "% share a sync", Better::More).goal(wanted.map(Goal::Value));
+    for _ in 0..setup.runs() {
+        let directory = tempfile::tempdir_in(setup.place())?;
+        let datastore = backend.open(&directory.path().join("store")).await?;
+        let slow = Arc::new(SlowDatastore::new(datastore, SLOWER)?);
+        let (rate, counts) = registered(slow, shards, in_flight).await?;
+        figure.run(100.0 * counts.per_sync() / in_flight as f64);
+        figure.detail("a sync", counts.per_sync());
+        figure.detail("/s", rate);
+    }
+    Ok(figure)
+}
+
+/// Registers `shards` shards, `in_flight` at a time, and returns how many a second, and what was written meanwhile.
+async fn registered(datastore: Arc<dyn Datastore>, shards: usize, in_flight: usize) -> Result<(f64, Counts)> {
+    let datastore = Counting::new(datastore);
     let store = Dagstore::builder().datastore(Arc::new(datastore.clone())).open().await?;
-    let syncs_before = datastore.synced();
+    let names: Arc<[(String, String)]> =
+        (0..=shards).map(|number| (shards::key(number), shards::url(number))).collect();
+    // The first write makes the table, in the raw part as well.
+    store.register(&names[shards].0, &names[shards].1).lazy().await?;
+    let before = datastore.counts();
     let start = Instant::now();
-    futures_util::stream::iter(0..shards)
-        .map(|number| {
-            let store = store.clone();
-            // A task each, as callers would be: one task for all would only ever show one core.
-            tokio::spawn(async move {
-                let key = format!("baga6ea4seaqndwr3r3kkmwhs4cosr6hcy7nneojrtxkjupzef2icdn{number:06}");
-                store
-                    .register(&key, "bytes:this-stands-for-a-source-that-is-looked-at-later-and-has-a-url")
-                    .lazy()
-                    .await
-            })
-        })
-        .buffer_unordered(in_flight)
-        .map_err(anyhow::Error::from)
-        .try_for_each(|registered| async { Ok(registered?) })
-        .await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let syncs = datastore.synced();
-    store.close().await?;
-    Ok((shards as f64 / seconds, shards as f64 / (syncs - syncs_before) as f64))
-}
-
-/// Rows a second in synced batches of about `per_batch`.
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of rows")]
-async fn raw(datastore: &dyn Datastore, per_batch: f64) -> Result<f64> {
-    const ROWS: Namespace = Namespace::new("rows");
-    let per_batch = (per_batch.round() as u64).max(1);
-    let value = [7; RECORD_BYTES];
-    let start = Instant::now();
-    for number in 0..RAW_BATCHES {
-        let mut batch = Batch::new();
-        for row in 0..per_batch {
-            batch.put(ROWS, &(number * per_batch + row).to_be_bytes(), &value);
+    let caller = store.clone();
+    crowd::for_each(0..shards, in_flight, move |number| {
+        let (store, names) = (caller.clone(), names.clone());
+        async move {
+            let (key, url) = &names[number];
+            Ok(store.register(key, url).lazy().await?)
         }
-        datastore.write(batch, Durability::Synced).await?;
-    }
+    })
+    .await?;
     let seconds = start.elapsed().as_secs_f64();
-    datastore.close().await?;
-    Ok((RAW_BATCHES * per_batch) as f64 / seconds)
+    let counts = datastore.counts().since(before);
+    store.close().await?;
+    Ok((shards as f64 / seconds, counts))
 }

@@ -6,6 +6,7 @@
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
 //! * [`HangingMount`] is never opened.
 //! * [`HeldDatastore`] holds writes until they are released.
+//! * [`SlowDatastore`] takes longer to sync.
 //! * [`skipped`] is for a test that can't run here: it says so where the count of tests is made.
 //!
 //! Never a dependency of anything but tests and benches.
@@ -18,6 +19,7 @@ mod hanging;
 mod held;
 mod mount;
 mod skip;
+mod slow;
 
 pub use datastore::FaultyDatastore;
 pub use file_system::FaultyFileSystem;
@@ -25,3 +27,4 @@ pub use hanging::HangingMount;
 pub use held::HeldDatastore;
 pub use mount::{Gate, GatedMount};
 pub use skip::{fixtures, skipped};
+pub use slow::SlowDatastore;

@@ -1,0 +1,50 @@
+//! The datastores that are measured.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use dagstore::datastore::Datastore;
+
+/// An embedded datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    Redb,
+    #[cfg(feature = "rocksdb")]
+    Rocksdb,
+}
+
+impl Backend {
+    /// All that this program was built with.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Redb,
+        #[cfg(feature = "rocksdb")]
+        Self::Rocksdb,
+    ];
+
+    /// Opens the datastore at `path` with the options that a store has unless told.
+    pub(crate) async fn open(self, path: &Path) -> Result<Arc<dyn Datastore>> {
+        Ok(match self {
+            Self::Redb => Arc::new(dagstore::redb::RedbDatastore::open(path).await?),
+            #[cfg(feature = "rocksdb")]
+            Self::Rocksdb => Arc::new(dagstore::rocksdb::RocksdbDatastore::open(path).await?),
+        })
+    }
+
+    /// Picks what belongs to this backend.
+    pub(crate) fn pick<T>(self, redb: T, #[cfg_attr(not(feature = "rocksdb"), expect(unused))] rocksdb: T) -> T {
+        match self {
+            Self::Redb => redb,
+            #[cfg(feature = "rocksdb")]
+            Self::Rocksdb => rocksdb,
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pick("redb", "rocksdb"))
+    }
+}
