@@ -83,7 +83,7 @@ impl Process {
         let mut options = Options::default();
         options.mode = mode;
         options.blocking = Blocking::Inline;
-        options.max_initialising = setup.max_initialising;
+        options.max_indexing = setup.max_initialising;
         options.max_starts = setup.max_starts;
         options.persist_deadline = setup.persist_deadline;
         options.recovery = match setup.policy {
