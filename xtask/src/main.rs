@@ -12,6 +12,7 @@ mod fix;
 mod selection;
 mod setup;
 mod shell;
+mod simulate;
 mod tally;
 mod test;
 mod tidy;
@@ -59,6 +60,21 @@ enum Command {
     Tidy,
     /// Prints the pages that are made from the code: the state machine's tables and its picture.
     Docs,
+    /// Runs the store through random sequences of events with faults and crashes, and makes the first that fails short.
+    Simulate {
+        /// The first seed; one of the moment where none is given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// How many sequences.
+        #[arg(long, default_value_t = 10_000)]
+        sequences: u64,
+        /// How many events a sequence has on the average.
+        #[arg(long, default_value_t = 36)]
+        events: u64,
+        /// Tells all that happens in each.
+        #[arg(long)]
+        verbose: bool,
+    },
     /// Builds the program and runs its demonstration.
     Demo {
         /// Arguments for `dagstore demo`.
@@ -106,6 +122,14 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Fix => fix::run(&workspace).map(|()| true),
         Command::Tidy => tidy::run(&workspace),
         Command::Docs => docs::run(&workspace).map(|()| true),
+        Command::Simulate { seed, sequences, events, verbose } => {
+            let options =
+                [("--seed", seed.unwrap_or_else(simulate::seed)), ("--sequences", sequences), ("--events", events)];
+            let mut arguments: Vec<String> =
+                options.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect();
+            arguments.extend(verbose.then(|| "--verbose".to_owned()));
+            simulate::run(&workspace, &arguments).map(|()| true)
+        }
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
         Command::Bench { lean, name, options } => bench::run(&workspace, lean, &name, &options).map(|()| true),
         Command::Ci => ci::run(&workspace),

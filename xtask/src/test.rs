@@ -11,6 +11,7 @@ use crate::cargo::Cargo;
 use crate::selection::Selection;
 use crate::setup;
 use crate::shell;
+use crate::simulate;
 use crate::tally::{Reader, Tally};
 use crate::workspace::Workspace;
 
@@ -22,10 +23,16 @@ const SKIP_LOG_VARIABLE: &str = "DAGSTORE_SKIP_LOG";
 /// # Errors
 ///
 /// When cargo can't be started or the manifests can't be read.
-pub(crate) fn run(workspace: &Workspace, lean: bool, arguments: &[String]) -> Result<bool> {
+pub(crate) fn run(workspace: &Workspace, is_lean: bool, arguments: &[String]) -> Result<bool> {
     let selection = Selection::of(workspace)?;
-    let mut tally = stage(workspace, &selection.lean(), arguments)?;
-    if let Some(crates) = selection.rocksdb().filter(|_| !lean) {
+    // Whoever names tests is not made to wait for the simulation: its crate is among the others then, with few sequences.
+    let is_all = arguments.is_empty();
+    let lean = if is_all { simulate::without(selection.lean()) } else { selection.lean() };
+    let mut tally = stage(workspace, &lean, arguments)?;
+    if is_all {
+        tally.add(simulate::stage(workspace)?);
+    }
+    if let Some(crates) = selection.rocksdb().filter(|_| !is_lean) {
         match setup::run(workspace) {
             Ok(()) => tally.add(stage(workspace, &crates, arguments)?),
             Err(error) => tally.add_failure(format!("the set-up for RocksDB: {error:#}")),
@@ -42,9 +49,23 @@ pub(crate) fn run(workspace: &Workspace, lean: bool, arguments: &[String]) -> Re
 ///
 /// When cargo can't be started; failed tests are in the tally.
 pub(crate) fn stage(workspace: &Workspace, selection: &[String], arguments: &[String]) -> Result<Tally> {
+    stage_with(workspace, selection, arguments, &[])
+}
+
+/// As [`stage`], with variables for the tests.
+///
+/// # Errors
+///
+/// As [`stage`].
+pub(crate) fn stage_with(
+    workspace: &Workspace,
+    selection: &[String],
+    arguments: &[String],
+    variables: &[(&str, &str)],
+) -> Result<Tally> {
     let log = fresh_skip_log(workspace)?;
     let mut command = Cargo::new(workspace).command(["test", "--no-fail-fast"]);
-    command.args(selection).env(SKIP_LOG_VARIABLE, &log).stdin(Stdio::null());
+    command.args(selection).envs(variables.iter().copied()).env(SKIP_LOG_VARIABLE, &log).stdin(Stdio::null());
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }

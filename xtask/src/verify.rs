@@ -8,6 +8,7 @@ use crate::cargo::Cargo;
 use crate::selection::Selection;
 use crate::setup;
 use crate::shell;
+use crate::simulate;
 use crate::tally::Tally;
 use crate::test;
 use crate::tidy;
@@ -45,7 +46,8 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.step("format", || shell::run(&mut Cargo::plain(workspace).command(["fmt", "--all", "--check"])));
     steps.step("tidy", || if tidy::run(workspace)? { Ok(()) } else { bail!("see above") });
     steps.step("clippy, lean crates", || clippy(workspace, &selection.lean()));
-    steps.tests("tests, lean crates", || test::stage(workspace, &selection.lean(), &[]));
+    steps.tests("tests, lean crates", || test::stage(workspace, &simulate::without(selection.lean()), &[]));
+    steps.tests("simulation", || simulate::stage(workspace));
     let mut documented = selection.lean();
     if let Some(crates) = selection.rocksdb().filter(|_| mode != Mode::Lean) {
         if steps.step("set-up for RocksDB", || prepare(workspace, mode)) {

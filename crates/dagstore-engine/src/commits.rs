@@ -206,8 +206,8 @@ impl Commits {
             match urgency {
                 Urgency::Now => return,
                 _ if self.is_stopping() => return,
-                Urgency::Idle => self.wake.notified().await,
-                Urgency::Behind => {
+                Urgency::Idle if self.degraded.lock().is_none() => self.wake.notified().await,
+                Urgency::Behind | Urgency::Idle => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + WRITE_BEHIND);
                     if tokio::time::timeout_at(deadline, self.wake.notified()).await.is_err() {
                         return;

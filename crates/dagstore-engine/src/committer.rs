@@ -58,10 +58,11 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists) -> LastBatch {
     let Group { batch: steps, mut cells } = group;
     // A row that is set right must stay right: were it only buffered, a crash could bring back what was given up, beside
     // what came after it.
-    let must_last = !cells.is_empty() || numbers.is_wanted() || !rewrites.is_empty();
+    let must_last = !cells.is_empty() || numbers.is_wanted() || !rewrites.is_empty() || flips.is_empty();
     let durability = if must_last { Durability::Synced } else { Durability::Buffered };
     let batch = assemble(core, steps, &flips, &rewrites, numbers.end);
-    if batch.is_empty() {
+    // A datastore that refused to write is asked again, even where there is nothing to write: an empty batch is a sync.
+    if batch.is_empty() && core.shared.commits.degraded().is_none() {
         return LastBatch::default();
     }
     let (rows, begun, end) = (batch.len(), Instant::now(), numbers.end);

@@ -45,7 +45,10 @@ impl Run {
 
     fn take_refusal(&mut self, call: Call, mark: &Mark, error: &Error) -> bool {
         let Some(key) = call.key() else { return self.explains_global(error) };
-        let disk_failed = self.world.disk.lock().failures > mark.failures;
+        let disk_failed = {
+            let disk = self.world.disk.lock();
+            disk.failures > mark.failures || disk.was_slow
+        };
         let is_closing = self.is_closing;
         let fact = self.ledger.of(key);
         // Only what changes a key counts, and this call itself counted before its mark was made.

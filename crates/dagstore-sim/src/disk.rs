@@ -59,16 +59,23 @@ pub(crate) struct Disk {
     pub(crate) failing_reads: u64,
     pub(crate) failing_reopens: u64,
     pub(crate) slow: u64,
+    /// Writes were so slow that whoever waited may have been told that nothing is durable.
+    pub(crate) was_slow: bool,
     pub(crate) needs_reopen: bool,
     /// Counts errors that were told.
     pub(crate) failures: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Flight {
     changes: Vec<Change>,
     is_applied: bool,
+    /// Whoever waits for it may have been told that it isn't durable.
+    is_slow: bool,
 }
+
+/// From this time on, in milliseconds, a write may take longer than anybody waits for it.
+const SLOW: u64 = 100;
 
 /// How a write ended: well, or with an error of this class.
 pub(crate) type Landed = Result<(), ErrorClass>;
@@ -83,18 +90,22 @@ impl Disk {
     /// A write begins.
     pub(crate) fn take_off(&mut self, changes: Vec<Change>) -> u64 {
         self.next_number += 1;
-        self.flights.insert(self.next_number, Flight { changes, is_applied: false });
+        let is_slow = self.slow >= SLOW;
+        self.flights.insert(self.next_number, Flight { changes, is_applied: false, is_slow });
         self.next_number
     }
 
     /// The moment at which a write is applied, or isn't.
     pub(crate) fn land(&mut self, flight: u64, durability: Durability, rng: &mut Rng) -> Landed {
-        let Some(changes) = self.flights.get(&flight).map(|flight| flight.changes.clone()) else { return Ok(()) };
+        let Some(Flight { changes, is_slow, .. }) = self.flights.get(&flight).cloned() else { return Ok(()) };
         if self.needs_reopen {
             return self.fails(flight, &changes, ErrorClass::NeedsReopen);
         }
         let Some(failing) = self.failing.as_mut().filter(|failing| failing.times > 0) else {
-            self.apply(flight, changes, durability);
+            self.apply(flight, changes.clone(), durability);
+            if is_slow {
+                self.doubt(flight, &changes);
+            }
             return Ok(());
         };
         failing.times = failing.times.saturating_sub(1);
@@ -113,6 +124,10 @@ impl Disk {
 
     fn give_up(&mut self, number: u64, changes: &[Change]) {
         self.flights.remove(&number);
+        self.doubt(number, changes);
+    }
+
+    fn doubt(&mut self, number: u64, changes: &[Change]) {
         for (place, _) in changes {
             self.unsure.insert(place.clone(), number);
         }
@@ -137,7 +152,7 @@ impl Disk {
 
     /// Nobody waits for the write any more: it may have happened or not.
     pub(crate) fn abandon(&mut self, flight: u64, durability: Durability, rng: &mut Rng) {
-        let Some(Flight { changes, is_applied }) = self.flights.remove(&flight) else { return };
+        let Some(Flight { changes, is_applied, .. }) = self.flights.remove(&flight) else { return };
         if !is_applied && !self.needs_reopen && rng.percent(50) {
             self.apply(flight, changes.clone(), durability);
         }
@@ -225,6 +240,10 @@ impl Disk {
 
     fn is_in_flight(&self, place: &Place) -> bool {
         self.flights.values().any(|flight| flight.changes.iter().any(|(changed, _)| changed == place))
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.flights.is_empty()
     }
 
     pub(crate) fn has_buffered(&self) -> bool {

@@ -22,10 +22,15 @@ impl Run {
     async fn settle(&mut self) {
         self.heal();
         self.answers_come().await;
+        // A registration that nobody waits for any more is seen only when it is written.
+        for _ in 0..2 {
+            self.wait_until(PATIENCE, |run| !run.is_busy()).await;
+            self.wait_until(SETTLING, |_| false).await;
+        }
+        // Last, because whatever is indexed anew leaves its old files to this.
         self.call(Call::Collect);
         self.answers_come().await;
-        self.wait_until(PATIENCE, |run| (0..KEYS).all(|key| !run.info(key).is_some_and(|info| is_busy(&info)))).await;
-        self.wait_until(SETTLING, |_| false).await;
+        self.wait_until(PATIENCE, |run| !run.is_busy()).await;
         self.check_rest();
     }
 
@@ -92,8 +97,10 @@ impl Run {
             self.world.breaks("I8", || format!("destroyed, and there: {info:?}"));
         }
     }
-}
 
-fn is_busy(info: &ShardInfo) -> bool {
-    info.writing || matches!(info.state, ShardState::Initializing | ShardState::Recovering)
+    fn is_busy(&self) -> bool {
+        let is_working =
+            |info: ShardInfo| info.writing || matches!(info.state, ShardState::Initializing | ShardState::Recovering);
+        self.world.disk.lock().is_writing() || (0..KEYS).any(|key| self.info(key).is_some_and(is_working))
+    }
 }

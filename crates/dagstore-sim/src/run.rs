@@ -210,7 +210,10 @@ impl Run {
                 disk.failing = failing(ErrorClass::NeedsReopen, times, None);
                 disk.failing_reopens = times;
             }
-            DatastoreFault::Slow(milliseconds) => disk.slow = milliseconds,
+            DatastoreFault::Slow(milliseconds) => {
+                disk.slow = milliseconds;
+                disk.was_slow = true;
+            }
             DatastoreFault::Reads(times) => disk.failing_reads = times,
         }
     }
@@ -381,7 +384,7 @@ impl Run {
         let Some(engine) = self.process.as_ref().map(|process| process.engine.clone()) else { return };
         let (failures, was_broken) = {
             let disk = self.world.disk.lock();
-            (disk.failures, disk.needs_reopen || disk.slow > 0 || disk.failing.is_some())
+            (disk.failures, disk.needs_reopen || disk.was_slow || disk.failing.is_some())
         };
         self.is_closing = true;
         let mut closing = pin!(engine.close());

@@ -128,9 +128,15 @@ impl Catalogue {
         })
     }
 
-    /// Every cell.
-    pub(crate) fn cells(&self) -> impl Iterator<Item = Arc<Cell>> {
-        self.parts.iter().flat_map(|part| part.read().awake.iter().cloned().collect::<Vec<_>>())
+    /// Every cell, in the order of their keys: tables have an order of their own in each run, and what is done with all
+    /// cells should not.
+    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+        let mut cells = Vec::new();
+        for part in &self.parts {
+            cells.extend(part.read().awake.iter().cloned());
+        }
+        cells.sort_unstable_by(|one, other| one.key().cmp(other.key()));
+        cells
     }
 
     /// State and numbers of every shard that has any, much cheaper than all of it.
@@ -154,7 +160,7 @@ impl Catalogue {
         })
     }
 
-    /// The keys of the shards in one of `states`.
+    /// The keys of the shards in one of `states`, in order.
     pub(crate) fn keys_in(&self, states: &[ShardState]) -> Vec<ShardKey> {
         let mut keys = Vec::new();
         for part in &self.parts {
@@ -168,6 +174,7 @@ impl Catalogue {
                 |cell: &Arc<Cell>| cell.with(|state| state.shard.record().is_some_and(|r| states.contains(&r.state)));
             keys.extend(cells.iter().filter(|cell| is_meant(cell)).map(|cell| cell.key().clone()));
         }
+        keys.sort_unstable();
         keys
     }
 
