@@ -1,7 +1,7 @@
 //! The datastores that are measured.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -31,6 +31,16 @@ impl Backend {
             #[cfg(feature = "rocksdb")]
             Self::Rocksdb => Arc::new(dagstore::rocksdb::RocksdbDatastore::open(path).await?),
         })
+    }
+
+    /// Where the datastore is inside its folder in a store's directory.
+    pub(crate) fn file_in(self, folder: &Path) -> PathBuf {
+        self.pick(folder.join("store.redb"), folder.to_owned())
+    }
+
+    /// The store's own name for it.
+    pub(crate) fn backend(self) -> dagstore::Backend {
+        self.pick(dagstore::Backend::Redb, dagstore::Backend::Rocksdb)
     }
 
     /// Picks what belongs to this backend.

@@ -11,13 +11,16 @@
 )]
 
 mod backend;
+mod catalogue;
 mod counting;
 mod crowd;
 mod figure;
+mod gc;
 mod machine;
 mod raw;
 mod register;
 mod report;
+mod restart;
 mod setup;
 mod shards;
 mod statistics;
@@ -43,14 +46,22 @@ enum Bench {
     Register(register::Options),
     /// Acquiring and releasing hot shards, and how few of these changes are written.
     Transitions(transitions::Options),
+    /// Opening a store with many shards, and what an idle shard takes in memory.
+    Restart(restart::Options),
+    /// Acquires while unused files are collected.
+    Gc(gc::Options),
+    /// What `restart` does in processes of their own.
+    #[command(hide = true)]
+    RestartChild(restart::Order),
 }
 
 fn main() -> anyhow::Result<()> {
     let Arguments { setup, bench } = Arguments::parse();
-    let mut report = Report::begin(&setup)?;
     match bench {
-        Bench::Register(options) => register::run(&setup, &options, &mut report)?,
-        Bench::Transitions(options) => transitions::run(&setup, &options, &mut report)?,
+        Bench::Register(options) => Report::of(&setup, |report| register::run(&setup, &options, report)),
+        Bench::Transitions(options) => Report::of(&setup, |report| transitions::run(&setup, &options, report)),
+        Bench::Restart(options) => Report::of(&setup, |report| restart::run(&setup, &options, report)),
+        Bench::Gc(options) => Report::of(&setup, |report| gc::run(&setup, &options, report)),
+        Bench::RestartChild(order) => order.obey(),
     }
-    report.finish(&setup)
 }

@@ -29,8 +29,14 @@ struct Table {
 }
 
 impl Report {
-    /// Looks at the machine and says what will be run.
-    pub(crate) fn begin(setup: &Setup) -> Result<Self> {
+    /// Runs a bench: says what will be run and on what, and writes the JSON file in the end.
+    pub(crate) fn of(setup: &Setup, bench: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let mut report = Self::begin(setup)?;
+        bench(&mut report)?;
+        report.finish(setup)
+    }
+
+    fn begin(setup: &Setup) -> Result<Self> {
         let command = command(std::env::args().skip(1));
         let machine = Machine::look(&setup.place())?;
         println!("cargo xtask bench {command}");
@@ -45,8 +51,7 @@ impl Report {
         self.tables.push(Table { title: title.to_owned(), figures });
     }
 
-    /// Writes the JSON file, where one is wanted.
-    pub(crate) fn finish(mut self, setup: &Setup) -> Result<()> {
+    fn finish(mut self, setup: &Setup) -> Result<()> {
         self.seconds = self.start.elapsed().as_secs_f64();
         println!("\ntook {:.0} s", self.seconds);
         if let Some(path) = &setup.json {
