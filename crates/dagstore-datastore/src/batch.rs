@@ -1,6 +1,7 @@
 //! Writes that belong together.
 
-use crate::{Error, Namespace, Result};
+use crate::load::check_limits;
+use crate::{Namespace, Result};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -76,19 +77,9 @@ impl Batch {
     /// Refuses a batch with a key or value over the limits. A backend calls it before it applies anything.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] with the first key or value that is over its limit.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) with the first key or value that is over its limit.
     pub fn check_limits(&self, backend: &'static str) -> Result<()> {
-        for write in self.iter() {
-            let value_bytes = write.value.map_or(0, <[u8]>::len);
-            for (what, bytes, limit_bytes) in
-                [("key", write.key.len(), MAX_KEY_BYTES), ("value", value_bytes, MAX_VALUE_BYTES)]
-            {
-                if bytes > limit_bytes {
-                    return Err(Error::TooLarge { backend, what, bytes, limit_bytes });
-                }
-            }
-        }
-        Ok(())
+        self.iter().try_for_each(|write| check_limits(backend, write.key, write.value.unwrap_or_default()))
     }
 
     /// The writes, in order.

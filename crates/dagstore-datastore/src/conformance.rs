@@ -31,6 +31,7 @@
 mod batches;
 pub mod crash;
 mod lifecycle;
+mod loads;
 mod rows;
 mod scans;
 mod support;
@@ -38,6 +39,7 @@ mod tasks;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -57,6 +59,11 @@ pub trait Factory: Send + Sync {
     /// # Errors
     /// [`Error::InUse`](crate::Error::InUse) while the store is open, where rows persist.
     async fn open(&self, name: &str) -> Result<Arc<dyn Datastore>>;
+
+    /// How long a check waits for what a good store does at once, and a broken one never: it is there to end the check.
+    fn patience(&self) -> Duration {
+        Duration::from_mins(1)
+    }
 }
 
 /// What a backend does against the contract.
@@ -116,6 +123,15 @@ const CHECKS: &[(&str, Check)] = checks![
     batches::large_batches,
     batches::unpolled_writes_do_nothing,
     batches::dropped_writes_are_whole,
+    loads::loaded_rows,
+    loads::loads_and_writes_in_turn,
+    loads::repeated_loads,
+    loads::unsorted_loads_are_refused,
+    loads::load_limits,
+    loads::errors_of_the_source,
+    loads::unpolled_loads_do_nothing,
+    loads::dropped_loads_leave_a_beginning,
+    loads::others_go_on_beside_a_load,
     scans::scan_order,
     scans::prefixes,
     scans::pages_of_large_rows,
@@ -135,6 +151,8 @@ const CHECKS: &[(&str, Check)] = checks![
 /// Checks of what is there when a store is opened again.
 const PERSISTENT_CHECKS: &[(&str, Check)] = checks![
     lifecycle::rows_survive_closing,
+    loads::loads_survive_closing,
+    loads::closing_beside_a_load,
     lifecycle::close_after_a_dropped_close,
     lifecycle::second_opening_is_refused,
     lifecycle::dropped_store_frees_its_database,

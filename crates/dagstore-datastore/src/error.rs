@@ -47,6 +47,28 @@ pub enum Error {
         /// [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) or [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES).
         limit_bytes: usize,
     },
+    /// The rows of a bulk load aren't sorted; neither this row nor any behind it was loaded.
+    #[error(
+        "{backend}: a bulk load has the key {} behind {}; its rows must be sorted by their keys, each key once",
+        Key(key),
+        Key(previous)
+    )]
+    NotAscending {
+        /// Which backend.
+        backend: &'static str,
+        /// The key at the wrong place, or there twice.
+        key: Arc<[u8]>,
+        /// The key before it.
+        previous: Arc<[u8]>,
+    },
+    /// The datastore can only be read through this handle; nothing was done.
+    #[error("{backend}: {operation} is refused, for the datastore is open for reading only")]
+    ReadOnly {
+        /// Which backend.
+        backend: &'static str,
+        /// Which operation.
+        operation: &'static str,
+    },
     /// The datastore was closed.
     #[error("{backend}: the datastore is closed")]
     Closed {
@@ -105,7 +127,11 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Failed { class, .. } => *class,
-            Self::InUse { .. } | Self::TooLarge { .. } | Self::Closed { .. } => ErrorClass::Permanent,
+            Self::InUse { .. }
+            | Self::TooLarge { .. }
+            | Self::NotAscending { .. }
+            | Self::ReadOnly { .. }
+            | Self::Closed { .. } => ErrorClass::Permanent,
         }
     }
 }
@@ -128,6 +154,21 @@ impl fmt::Display for Hint<'_> {
     }
 }
 
+/// A key in hexadecimal, cut where it is long.
+struct Key<'a>(&'a [u8]);
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        f.write_str("0x")?;
+        self.0.iter().take(SHOWN).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        if self.0.len() > SHOWN {
+            write!(f, "... ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +183,15 @@ mod tests {
         assert_eq!(full.class(), ErrorClass::NeedsReopen);
         let closed = Error::Closed { backend: "redb" }.at(&"/d".into()).advise("x");
         assert!(matches!(closed, Error::Closed { .. }));
+    }
+
+    #[test]
+    fn keys_are_shown_in_hexadecimal() {
+        let error =
+            |key: &[u8]| Error::NotAscending { backend: "redb", key: key.into(), previous: b"\x01\xff"[..].into() };
+        let text = error(b"").to_string();
+        assert!(text.starts_with("redb: a bulk load has the key 0x behind 0x01ff;"), "{text}");
+        let text = error(&[0xab; 100]).to_string();
+        assert!(text.contains(&format!("0x{}... (100 bytes)", "ab".repeat(64))), "{text}");
     }
 }

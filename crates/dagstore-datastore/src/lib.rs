@@ -3,6 +3,7 @@
 //! * [`Datastore`] is the trait, [`DatastoreExt`] its conveniences. Every method says what is durable when it returns.
 //! * [`Namespace`] keeps the store's kinds of rows apart; a backend makes a table or column family of each.
 //! * [`Batch`] is a set of absolute writes, applied as a whole or not at all.
+//! * [`Datastore::bulk_load`] takes many sorted rows; [`LoadCheck`] and [`load_by_batches`] help a backend with it.
 //! * [`Error`] has a class that tells the caller what to do next.
 //! * [`embedded`] is what the engines inside this process have in common: threads, reopening, closing.
 //! * [`MemoryDatastore`] keeps rows in memory, for tests and throw-away stores.
@@ -17,6 +18,7 @@ mod batch;
 pub mod conformance;
 pub mod embedded;
 mod error;
+mod load;
 mod memory;
 mod namespace;
 mod page;
@@ -25,6 +27,7 @@ pub mod thread;
 
 pub use batch::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 pub use error::{Error, ErrorClass};
+pub use load::{LOAD_PIECE_BYTES, LoadCheck, load_by_batches, stream_of_rows};
 pub use memory::MemoryDatastore;
 pub use namespace::Namespace;
 pub use page::{RowPage, stream_of_pages};

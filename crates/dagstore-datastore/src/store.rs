@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::{Batch, Namespace, Result, RowPage};
+use crate::{Batch, Namespace, Result, RowPage, load_by_batches};
 
 /// The rows of a scan, in ascending order of their keys, a page at a time.
 pub type RowStream = BoxStream<'static, Result<RowPage>>;
@@ -69,6 +69,33 @@ pub trait Datastore: Debug + Send + Sync + 'static {
     ///
     /// An error ends the stream: rows before it are valid, and the scan is incomplete.
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream;
+
+    /// Puts many rows, which `rows` yields in ascending order of their keys, each key once. A
+    /// [scan](Self::scan) of another datastore is such a stream, and [`stream_of_rows`](crate::stream_of_rows) makes one
+    /// of rows in memory. Pages of about [`RowPage::TARGET_BYTES`] are best; they may be of any size, and empty.
+    ///
+    /// When the call returns, all rows survive power loss, and so does every write that returned before the call. Rows
+    /// are absolute, as in a batch: a load replaces what was there before the call, and loading the same rows again
+    /// changes nothing. A write to one of these rows while the load is under way comes before it or behind it.
+    ///
+    /// A load is not atomic. Its rows appear in pieces, in their order: while it is under way, and behind an error, a
+    /// drop of the future or a crash, a beginning of the rows is there, from none to all, and nothing of the rest. To go
+    /// on, load all of them again. Where rows mustn't be seen before all are there, write the row that makes them valid
+    /// when the load has returned.
+    ///
+    /// Pieces are bounded in size, so other calls never wait for a load, but for one of its pieces at most, not even
+    /// while `rows` has nothing to give. A load may be made to wait until the database has digested earlier ones.
+    ///
+    /// The default is [`load_by_batches`](crate::load_by_batches).
+    ///
+    /// # Errors
+    /// [`Error::NotAscending`](crate::Error::NotAscending) names the first key that isn't behind the one before it, and
+    /// [`Error::TooLarge`](crate::Error::TooLarge) is as in [`write`](Self::write); rows from that one on are not loaded.
+    /// An error that `rows` yields is returned as it is. All others are as in [`write`](Self::write), but for the rows
+    /// that may be there.
+    async fn bulk_load(&self, namespace: Namespace, rows: RowStream) -> Result<()> {
+        load_by_batches(self, namespace, rows).await
+    }
 
     /// Makes every write that has returned durable.
     ///

@@ -3,7 +3,7 @@
 //! The test starts itself again as a child, which opens the store and calls [`write_until_killed`]. The parent hands
 //! [`run`] two closures, one that makes the child's command and one that opens the store. `run` sees that the store
 //! can't be opened beside the child, kills the child at some write, opens the store, and checks that everything the
-//! child had acknowledged is there and no batch in part. Then it begins again, on the same store, a few times.
+//! child had acknowledged is there, no batch in part, and of a bulk load only a beginning. Then it begins again, on the same store, a few times.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Lines, Write};
@@ -11,9 +11,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use super::support::{Outcome, Problem, Row, all_rows, ensure, expect_row, noise, show};
-use crate::{Batch, Datastore, Durability, Error, Namespace, Result};
+use crate::{Batch, Datastore, Durability, Error, Namespace, Result, stream_of_rows};
 
 const PARTS: Namespace = Namespace::new("crash_parts");
+const LOADED: Namespace = Namespace::new("crash_loaded");
 const LAST: Namespace = Namespace::new("crash_last");
 
 /// Rows in a batch, beside the one that says which batch was the last.
@@ -21,6 +22,12 @@ const PARTS_EACH: u8 = 6;
 
 /// Batches whose rows are there; each batch deletes those of the one that falls out.
 const KEPT: u64 = 40;
+
+/// Before each batch whose number is a multiple of this, all loaded rows are loaded anew.
+const LOAD_EVERY: u64 = 8;
+
+/// The rows of a load: together more than anybody writes as one piece.
+const LOADED_ROWS: u64 = 300;
 
 /// Acknowledgements after which the child is killed, for each round: the first at once, while it may still be making
 /// its database.
@@ -37,6 +44,9 @@ pub async fn write_until_killed(store: &dyn Datastore, mut out: impl Write) -> R
     let mut number = last_batch(store).await.map_err(|problem| problem.to_string())?;
     loop {
         number += 1;
+        if number % LOAD_EVERY == 0 {
+            store.bulk_load(LOADED, stream_of_rows(loaded(number))).await?;
+        }
         // Batches get durable in each way that there is: by themselves, by a sync, by the next one.
         match number % 3 {
             0 => store.write(batch(number), Durability::Synced).await?,
@@ -154,7 +164,25 @@ async fn check(store: &dyn Datastore, acknowledged: u64) -> Outcome {
     }
     let absent = expected.keys().next();
     ensure!(absent.is_none(), "batch {last} is the last, but row {} is absent", show(absent.map_or(b"", |key| key)));
+    check_loaded(&all_rows(store, LOADED, b"").await?, last - last % LOAD_EVERY)
+}
+
+/// Checks that `load` is there as a whole, but for a beginning of the load behind it.
+fn check_loaded(found: &[Row], load: u64) -> Outcome {
+    let next = load + LOAD_EVERY;
+    let of_next = loaded(next).zip(found).take_while(|(expected, found)| expected == *found).count();
+    let rest: Vec<Row> = if load == 0 { Vec::new() } else { loaded(load).skip(of_next).collect() };
+    ensure!(
+        found[of_next..] == rest[..],
+        "of load {next} the first {of_next} rows are there, and the {} behind them aren't those of load {load}",
+        found.len() - of_next
+    );
     Ok(())
+}
+
+/// The rows of the load with this number: the keys are the same for all.
+fn loaded(load: u64) -> impl Iterator<Item = Row> + Send {
+    (0..LOADED_ROWS).map(move |at| (at.to_be_bytes().to_vec(), noise(load << 32 | at, 2_000)))
 }
 
 /// The number of the last batch that is there, 0 where there is none.
@@ -241,6 +269,21 @@ mod tests {
         let undeleted = written(60).await;
         undeleted.put(PARTS, &part(last - KEPT, 0), b"").await.unwrap();
         assert!(check(&undeleted, last).await.is_err(), "a row that was deleted");
+
+        let load = last - last % LOAD_EVERY;
+        for (of, at, what) in [
+            (load - LOAD_EVERY, 5, "a row of a load was lost"),
+            (load + LOAD_EVERY, 5, "a row of a load without those before it"),
+            (load + 2 * LOAD_EVERY, 0, "a row of a load that was never begun"),
+        ] {
+            let wrong = written(60).await;
+            let (key, value) = loaded(of).nth(at).unwrap();
+            wrong.put(LOADED, &key, &value).await.unwrap();
+            assert!(check(&wrong, last).await.is_err(), "{what}");
+        }
+        let begun = written(60).await;
+        begun.bulk_load(LOADED, stream_of_rows(loaded(load + LOAD_EVERY).take(77))).await.unwrap();
+        check(&begun, last).await.unwrap();
 
         let wrong = written(60).await;
         wrong.put(PARTS, &part(last, 0), b"other").await.unwrap();

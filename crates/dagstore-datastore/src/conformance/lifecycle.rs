@@ -1,13 +1,13 @@
 //! Checks of syncing, reopening, closing and opening again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::{join, join3};
 use futures_util::{FutureExt, StreamExt};
 
 use super::support::{Bench, Outcome, Problem, ROWS, Row, ensure, expect_row, expect_rows, noise, put_all, puts};
-use crate::{Batch, Datastore, DatastoreExt, Durability, Error, Namespace, Result, RowPage};
+use crate::{Batch, Datastore, DatastoreExt, Durability, Error, Namespace, Result, RowPage, stream_of_rows};
 
 const OTHER: Namespace = Namespace::new("other");
 
@@ -59,6 +59,9 @@ pub(super) async fn calls_after_close(bench: &Bench<'_>) -> Outcome {
         let batch = puts(ROWS, [(&b"key"[..], &b"late"[..])]);
         expect_closed("write", store.write(batch, durability).await)?;
         expect_closed("write of an empty batch", store.write(Batch::new(), durability).await)?;
+    }
+    for rows in [&[][..], &[(b"key", b"late")]] {
+        expect_closed("bulk load", store.bulk_load(ROWS, stream_of_rows(rows.to_vec())).await)?;
     }
     expect_closed("sync", store.sync().await)?;
     expect_closed("reopen", store.reopen().await)?;
@@ -154,8 +157,6 @@ pub(super) async fn second_opening_is_refused(bench: &Bench<'_>) -> Outcome {
 }
 
 pub(super) async fn dropped_store_frees_its_database(bench: &Bench<'_>) -> Outcome {
-    // Only a store that is never freed meets this bound: it is there to end the check.
-    const PATIENCE: Duration = Duration::from_mins(1);
     let store = bench.open().await?;
     store.put(ROWS, b"key", b"value").await?;
     drop(store);
@@ -163,7 +164,7 @@ pub(super) async fn dropped_store_frees_its_database(bench: &Bench<'_>) -> Outco
     let again: Arc<dyn Datastore> = loop {
         match bench.open().await {
             Ok(store) => break store,
-            Err(Error::InUse { .. }) if begin.elapsed() < PATIENCE => tokio::task::yield_now().await,
+            Err(Error::InUse { .. }) if begin.elapsed() < bench.patience() => tokio::task::yield_now().await,
             Err(error) => return Err(error.into()),
         }
     };

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 
@@ -69,6 +70,11 @@ impl<'a> Bench<'a> {
     /// Opens the check's store: empty at first, and the same one later where rows persist.
     pub(super) async fn open(&self) -> crate::Result<Arc<dyn Datastore>> {
         self.factory.open(self.name).await
+    }
+
+    /// How long to wait for what a broken store never does.
+    pub(super) fn patience(&self) -> Duration {
+        self.factory.patience()
     }
 }
 

@@ -8,7 +8,10 @@ use std::sync::mpsc::{Receiver, Sender};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_datastore::embedded::{Embedded, Engine, Opening};
-use dagstore_datastore::{Batch, Datastore, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
+use dagstore_datastore::{
+    Batch, Datastore, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream, load_by_batches,
+};
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 const NAME: &str = "disk";
@@ -39,6 +42,10 @@ pub(crate) enum Defect {
     IgnoresSync,
     /// Nobody frees it.
     StaysLocked,
+    /// Bulk loads don't wait for the disk, and nothing does it for them.
+    LoadsAreBuffered,
+    /// A bulk load that meets a closing fails as if something were broken.
+    ClosedLoadsFail,
 }
 
 /// What a call does instead of its work.
@@ -69,7 +76,9 @@ impl Disk {
 
     pub(crate) async fn open(&self) -> Result<DiskStore> {
         let disk = self.clone();
-        Ok(DiskStore(Embedded::open(NAME, "the disk", move |opening| disk.open_engine(opening)).await?))
+        let defect = self.0.lock().defect;
+        let embedded = Embedded::open(NAME, "the disk", move |opening| disk.open_engine(opening)).await?;
+        Ok(DiskStore { embedded, defect })
     }
 
     fn open_engine(&self, opening: Opening) -> Result<DiskEngine> {
@@ -154,7 +163,7 @@ impl Engine for DiskEngine {
     fn sync(&self) -> Result<()> {
         self.disk.act("sync")?;
         let mut state = self.disk.0.lock();
-        if state.defect != Some(Defect::IgnoresSync) {
+        if !matches!(state.defect, Some(Defect::IgnoresSync | Defect::LoadsAreBuffered)) {
             state.durable = self.rows.lock().clone();
         }
         Ok(())
@@ -163,7 +172,10 @@ impl Engine for DiskEngine {
 
 /// The datastore as a backend would write it.
 #[derive(Debug)]
-pub(crate) struct DiskStore(Embedded<DiskEngine>);
+pub(crate) struct DiskStore {
+    embedded: Embedded<DiskEngine>,
+    defect: Option<Defect>,
+}
 
 #[async_trait]
 impl Datastore for DiskStore {
@@ -172,26 +184,43 @@ impl Datastore for DiskStore {
     }
 
     async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        self.0.get(namespace, key).await
+        self.embedded.get(namespace, key).await
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
-        self.0.write(batch, durability).await
+        self.embedded.write(batch, durability).await
+    }
+
+    async fn bulk_load(&self, namespace: Namespace, mut rows: RowStream) -> Result<()> {
+        if self.defect == Some(Defect::LoadsAreBuffered) {
+            while let Some(page) = rows.next().await {
+                let mut batch = Batch::new();
+                page?.iter().for_each(|(key, value)| batch.put(namespace, key, value));
+                self.write(batch, Durability::Buffered).await?;
+            }
+            return Ok(());
+        }
+        load_by_batches(self, namespace, rows).await.map_err(|error| match (error, self.defect) {
+            (Error::Closed { .. }, Some(Defect::ClosedLoadsFail)) => {
+                Error::failed(NAME, "load", ErrorClass::Permanent, "something is broken")
+            }
+            (error, _) => error,
+        })
     }
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
-        self.0.scan(namespace, prefix)
+        self.embedded.scan(namespace, prefix)
     }
 
     async fn sync(&self) -> Result<()> {
-        self.0.sync().await
+        self.embedded.sync().await
     }
 
     async fn reopen(&self) -> Result<()> {
-        self.0.reopen().await
+        self.embedded.reopen().await
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.close().await
+        self.embedded.close().await
     }
 }

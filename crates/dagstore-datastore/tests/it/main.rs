@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod broken;
+mod broken_loads;
 mod conformance;
 mod disk;
 mod embedded;
