@@ -5,20 +5,36 @@
 //!
 //! * Writes, syncs, opening, reopening and closing run on one thread, in the order in which they were asked for.
 //! * Single rows are read inline: a hop to another thread costs more than the read.
-//! * Scans are read page by page on a second thread. They don't delay writes that way, they work without a runtime, and
-//!   unlike in a runtime's blocking pool a hung one doesn't hang the program's exit.
+//! * Scans are read page by page on a second thread, and one page ahead of whoever takes them. They don't delay writes
+//!   that way, they work without a runtime, and unlike in a runtime's blocking pool a hung one doesn't hang the program's
+//!   exit.
 //! * After an error of class [`ErrorClass::NeedsReopen`] the engine is written to no more until it was reopened.
+//!
+//! # When a call of the engine hangs
+//! A disk or a network file system may let a call hang for ever. Then this waits, and nothing else:
+//!
+//! | what hangs | what waits |
+//! | --- | --- |
+//! | a write, a sync | writes, syncs, reopening and closing behind it. Reads and scans go on |
+//! | a page of a scan | other scans; reopening and closing, once they have begun |
+//! | a read of one row | its thread, which may be one of the runtime's; reopening and closing, once they have begun |
+//! | opening again, or closing | writes, syncs, reopening and closing behind it. Reads and scans fail at once: as [`ErrorClass::Transient`] while it is opened again, with [`Error::Closed`] while it is closed |
+//!
+//! Whoever waits can stop waiting by dropping the future. What got into the thread's queue by then is done all the same,
+//! so a close whose future was dropped still closes when the write before it is through. Dropping an [`Embedded`] never
+//! waits: its threads do what they have been given, free the database and end.
+
+mod scan;
 
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::panicking;
 
 use bytes::Bytes;
-use tokio::sync::RwLock;
+use parking_lot::RwLock;
 
-use crate::page::stream_of_pages;
 use crate::thread::{Worker, WorkerError};
 use crate::{Batch, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
 
@@ -92,6 +108,8 @@ impl<E: Engine> Embedded<E> {
             place: place.into(),
             open: Box::new(open),
             slot: RwLock::new(Slot::Down),
+            openings: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
             needs_reopen: AtomicBool::new(false),
             has_buffered: AtomicBool::new(false),
         });
@@ -101,9 +119,7 @@ impl<E: Engine> Embedded<E> {
             Worker::spawn_owning("dagstore-write", WRITE_QUEUE_LENGTH, Arc::clone(&shared)).map_err(no_thread)?;
         let scanner = Worker::spawn("dagstore-scan", SCAN_QUEUE_LENGTH).map_err(no_thread)?;
         let embedded = Self { shared, writer, scanner: Arc::new(scanner) };
-        embedded
-            .on_writer("open", |shared| shared.open_slot(&mut shared.slot.blocking_write(), Opening::First))
-            .await?;
+        embedded.on_writer("open", |shared| shared.open_slot(&mut shared.slot.write(), Opening::First)).await?;
         Ok(embedded)
     }
 
@@ -111,10 +127,16 @@ impl<E: Engine> Embedded<E> {
     ///
     /// # Errors
     /// As there.
-    pub async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        // Only reopening and closing hold the lock for longer than a read, and only they make this wait.
-        let slot = self.shared.slot.read().await;
-        self.shared.with_engine(&slot, "get", |engine| engine.get(namespace, key))
+    pub fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
+        self.read("get", |engine| engine.get(namespace, key))
+    }
+
+    /// Reads from the engine here and now, in a way of its own.
+    ///
+    /// # Errors
+    /// What `job` returns, and what [`get`](Self::get) returns where there is no open database.
+    pub fn read<T>(&self, operation: &'static str, job: impl FnOnce(&E) -> Result<T>) -> Result<T> {
+        self.shared.read(operation, job)
     }
 
     /// As [`Datastore::write`](crate::Datastore::write).
@@ -126,24 +148,22 @@ impl<E: Engine> Embedded<E> {
         self.on_writer("write", move |shared| shared.write(&batch, durability)).await
     }
 
+    /// Changes the engine's database in a way of its own, on the writing thread and in its turn, with the rules that hold
+    /// for writes. What returns `Ok` must have made durable whatever was written before.
+    ///
+    /// # Errors
+    /// What `job` returns, and as [`write`](Self::write).
+    pub async fn change<F>(&self, operation: &'static str, job: F) -> Result<()>
+    where
+        F: FnOnce(&E) -> Result<()> + Send + 'static,
+    {
+        self.on_writer(operation, move |shared| shared.change(operation, Durability::Synced, job)).await
+    }
+
     /// As [`Datastore::scan`](crate::Datastore::scan). A stream doesn't keep the database open: behind the drop of the
     /// datastore it fails as behind its closing.
     pub fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
-        let prefix: Arc<[u8]> = prefix.into();
-        let (shared, scanner) = (Arc::downgrade(&self.shared), Arc::clone(&self.scanner));
-        let (backend, place) = (self.shared.backend, Arc::clone(&self.shared.place));
-        stream_of_pages(move |after| {
-            let (shared, prefix) = (Weak::clone(&shared), Arc::clone(&prefix));
-            let (scanner, place) = (Arc::clone(&scanner), Arc::clone(&place));
-            async move {
-                let page = scanner.run(move || {
-                    let shared = shared.upgrade().ok_or(Error::Closed { backend })?;
-                    let slot = shared.slot.blocking_read();
-                    shared.with_engine(&slot, "scan", |engine| engine.page(namespace, &prefix, after.as_deref()))
-                });
-                page.await.map_err(|error| worker_failed(backend, "scan", error).at(&place))?
-            }
-        })
+        scan::Scan::new(&self.shared, &self.scanner, namespace, prefix).into_stream()
     }
 
     /// As [`Datastore::sync`](crate::Datastore::sync).
@@ -194,8 +214,13 @@ struct Shared<E> {
     backend: &'static str,
     place: Arc<str>,
     open: Opener<E>,
-    /// Written only on the writing thread. Everybody else holds it for the time of one read.
+    /// Locked for writing on the writing thread only, while the database is opened or closed. Whoever reads holds it for
+    /// the time of one read, and never waits for it.
     slot: RwLock<Slot<E>>,
+    /// How often somebody began to open the database: a page that was read before the last time is read again.
+    openings: AtomicU64,
+    /// Set for good before the slot is locked in order to close.
+    is_closing: AtomicBool,
     /// Whether the engine has said so, or panicked.
     needs_reopen: AtomicBool,
     /// Whether there are writes that returned and that nothing has made durable yet. Used on the writing thread only.
@@ -221,6 +246,16 @@ impl<E: Engine> Shared<E> {
         self.change("sync", Durability::Synced, Engine::sync)
     }
 
+    fn read<T>(&self, operation: &'static str, job: impl FnOnce(&E) -> Result<T>) -> Result<T> {
+        match self.slot.try_read() {
+            Some(slot) => self.with_engine(&slot, operation, job),
+            None if self.is_closing.load(Ordering::Acquire) => Err(Error::Closed { backend: self.backend }),
+            None => Err(self
+                .failed(operation, ErrorClass::Transient, "the database is just being opened again")
+                .advise("try again in a moment")),
+        }
+    }
+
     /// Lets the engine write, unless an earlier failure forbids it.
     fn change(
         &self,
@@ -228,7 +263,8 @@ impl<E: Engine> Shared<E> {
         durability: Durability,
         change: impl FnOnce(&E) -> Result<()>,
     ) -> Result<()> {
-        let slot = self.slot.blocking_read();
+        // Only this thread ever locks it for writing.
+        let slot = self.slot.read();
         if matches!(&*slot, Slot::Open(_)) && self.needs_reopen.load(Ordering::Acquire) {
             return Err(self.must_reopen(operation, "an earlier operation on this handle failed"));
         }
@@ -238,10 +274,14 @@ impl<E: Engine> Shared<E> {
     }
 
     fn reopen(&self) -> Result<()> {
-        let mut slot = self.slot.blocking_write();
+        let needs_none = |slot: &Slot<E>| matches!(slot, Slot::Open(_)) && !self.needs_reopen.load(Ordering::Acquire);
+        // Locked for writing, it waits for reads, and one of them may hang.
+        if needs_none(&self.slot.read()) {
+            return Ok(());
+        }
+        let mut slot = self.slot.write();
         match &*slot {
             Slot::Closed => Err(Error::Closed { backend: self.backend }),
-            Slot::Open(_) if !self.needs_reopen.load(Ordering::Acquire) => Ok(()),
             Slot::Open(_) | Slot::Down => self.open_slot(&mut slot, Opening::Again),
         }
     }
@@ -249,6 +289,7 @@ impl<E: Engine> Shared<E> {
     fn open_slot(&self, slot: &mut Slot<E>, opening: Opening) -> Result<()> {
         // Dropping the old handle frees the database, which couldn't be opened otherwise.
         *slot = Slot::Down;
+        self.openings.fetch_add(1, Ordering::AcqRel);
         *slot = Slot::Open((self.open)(opening).map_err(|error| error.at(&self.place))?);
         self.needs_reopen.store(false, Ordering::Release);
         tracing::debug!(backend = self.backend, place = &*self.place, ?opening, "database opened");
@@ -256,7 +297,8 @@ impl<E: Engine> Shared<E> {
     }
 
     fn close(&self) -> Result<()> {
-        let mut slot = self.slot.blocking_write();
+        self.is_closing.store(true, Ordering::Release);
+        let mut slot = self.slot.write();
         let lost = || {
             if self.has_buffered.load(Ordering::Acquire) {
                 return Err(self.must_reopen("close", "buffered writes were not made durable"));

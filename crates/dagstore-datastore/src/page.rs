@@ -34,6 +34,11 @@ impl RowPage {
         self.ends.len()
     }
 
+    /// The bytes of all keys and values.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

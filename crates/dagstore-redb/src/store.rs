@@ -50,7 +50,7 @@ impl Datastore for RedbDatastore {
     }
 
     async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        self.embedded.get(namespace, key).await
+        self.embedded.get(namespace, key)
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {

@@ -3,9 +3,10 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dagstore_datastore::embedded::Opening;
-use dagstore_datastore::{Error, ErrorClass, Result};
+use dagstore_datastore::{Error, ErrorClass, Namespace, Result};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options,
@@ -13,6 +14,8 @@ use rocksdb::{
 
 use crate::RocksdbDatastore;
 use crate::error::{BACKEND, DAMAGED, failed, out_of_reach};
+use crate::families::Families;
+use crate::load::{Loads, is_new_file, remove_new_files};
 
 const MIB: usize = 1024 * 1024;
 
@@ -25,12 +28,19 @@ pub struct RocksdbBuilder {
     block_cache_bytes: usize,
     write_buffer_bytes: usize,
     max_open_files: u16,
+    bulk_namespaces: Vec<(Namespace, usize)>,
     create_if_missing: bool,
 }
 
 impl Default for RocksdbBuilder {
     fn default() -> Self {
-        Self { block_cache_bytes: 64 * MIB, write_buffer_bytes: 64 * MIB, max_open_files: 512, create_if_missing: true }
+        Self {
+            block_cache_bytes: 64 * MIB,
+            write_buffer_bytes: 64 * MIB,
+            max_open_files: 512,
+            bulk_namespaces: Vec::new(),
+            create_if_missing: true,
+        }
     }
 }
 
@@ -57,6 +67,16 @@ impl RocksdbBuilder {
         self
     }
 
+    /// Says that rows of `namespace` come by [bulk loads](dagstore_datastore::Datastore::bulk_load), are small and many, and
+    /// are looked up by a scan with the first `prefix_bytes` of their keys, most often in vain. Its files get filters on
+    /// those prefixes and are compacted rarely; a load waits while compaction is behind. What is on disk stays readable
+    /// with and without this, and with other lengths.
+    #[must_use]
+    pub fn bulk_namespace(mut self, namespace: Namespace, prefix_bytes: usize) -> Self {
+        self.bulk_namespaces.push((namespace, prefix_bytes));
+        self
+    }
+
     /// Whether a database is made where there is none, which it is unless told. The directory above must exist.
     #[must_use]
     pub fn create_if_missing(mut self, create_if_missing: bool) -> Self {
@@ -73,17 +93,17 @@ impl RocksdbBuilder {
         // Reopening must find the same directory, wherever the process has gone by then.
         let path = std::path::absolute(path.as_ref()).map_err(|error| out_of_reach("open", error))?;
         let place = path.display().to_string();
-        let options = self.options();
-        RocksdbDatastore::open_with(place, options.clone(), move |opening| {
-            open_database(&path, &options, self.create_if_missing && opening == Opening::First)
-        })
-        .await
+        let cache = Cache::new_lru_cache(self.block_cache_bytes);
+        let families = Arc::new(Families::new(self.options(&cache), &cache, &self.bulk_namespaces));
+        let loads = Loads { directory: path.clone(), families: Arc::clone(&families) };
+        let open = move |opening| open_database(&path, &families, opening, self.create_if_missing);
+        RocksdbDatastore::open_with(place, loads, open).await
     }
 
-    /// The options of the database, and of each column family.
-    pub(crate) fn options(&self) -> Options {
+    /// The options of the database, and of each column family that has none of its own.
+    pub(crate) fn options(&self, cache: &Cache) -> Options {
         let mut blocks = BlockBasedOptions::default();
-        blocks.set_block_cache(&Cache::new_lru_cache(self.block_cache_bytes));
+        blocks.set_block_cache(cache);
         // Without this, indices and filters of all files are in memory, and nothing bounds them.
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
@@ -108,11 +128,11 @@ impl RocksdbBuilder {
     }
 }
 
-pub(crate) fn open_database(path: &Path, options: &Options, may_create: bool) -> Result<DB> {
-    let mut options = options.clone();
-    let families = match look_at(path)? {
+pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, create_if_missing: bool) -> Result<DB> {
+    let mut options = families.plain().clone();
+    let names = match look_at(path)? {
         Found::Database => list_families(path, &options)?,
-        Found::Nothing if may_create => {
+        Found::Nothing if create_if_missing && opening == Opening::First => {
             make_directory(path).map_err(|error| out_of_reach("open", error))?;
             options.create_if_missing(true);
             vec![DEFAULT_COLUMN_FAMILY_NAME.to_owned()]
@@ -122,8 +142,16 @@ pub(crate) fn open_database(path: &Path, options: &Options, may_create: bool) ->
             return Err(out_of_reach("open", absent));
         }
     };
-    let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-    DB::open_cf_descriptors(&options, path, families).map_err(|error| refused(path, error))
+    let descriptors = names.into_iter().map(|name| {
+        let options = families.options(&name).clone();
+        ColumnFamilyDescriptor::new(name, options)
+    });
+    let database = DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| refused(path, error))?;
+    if opening == Opening::First {
+        // Later a load of this very process may be at work.
+        remove_new_files(path)?;
+    }
+    Ok(database)
 }
 
 /// The names of the column families that there are, which must all be opened.
@@ -196,7 +224,8 @@ fn kind_of(name: &str) -> FileKind {
     let is_numbered = |suffix: &str| {
         name.strip_suffix(suffix).is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let is_other = ["LOCK", "LOG", "IDENTITY"].contains(&name)
+    let is_other = is_new_file(name)
+        || ["LOCK", "LOG", "IDENTITY"].contains(&name)
         || ["LOG.old.", "MANIFEST-", "OPTIONS-"].iter().any(|prefix| name.starts_with(prefix));
     if is_numbered(".sst") || is_numbered(".log") {
         FileKind::Rows

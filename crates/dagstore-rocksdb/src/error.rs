@@ -18,6 +18,16 @@ pub(crate) fn failed(operation: &'static str, error: rocksdb::Error) -> Error {
     Error::failed(BACKEND, operation, class, error).advise(way_out)
 }
 
+/// RocksDB's error about a file that the database doesn't know yet: nothing has happened to the database.
+pub(crate) fn not_loaded(error: rocksdb::Error) -> Error {
+    let class = match error.kind() {
+        ErrorKind::IOError => ErrorClass::Transient,
+        _ => ErrorClass::Permanent,
+    };
+    let way_out = if is_full(error.as_ref()) { "make room on its disk" } else { "look after its disk" };
+    Error::failed(BACKEND, "bulk load", class, error).advise(way_out)
+}
+
 /// An error of the operating system before RocksDB had a part in it.
 pub(crate) fn out_of_reach(operation: &'static str, error: io::Error) -> Error {
     let way_out = "mend the path, or let this user read and write the directory; the one above it must exist";

@@ -10,12 +10,18 @@
 //! survives the end of the process, and of the machine after a later sync. After a crash the log is replayed up to its
 //! first gap: nothing later survives what is lost.
 //!
+//! A [bulk load](dagstore_datastore::Datastore::bulk_load) of more than 256 KiB becomes files of 32 MiB of rows, which are
+//! synced and then become the database's own, each as a whole; the log is synced before each. Namespaces that are loaded
+//! that way belong into [`RocksdbBuilder::bulk_namespace`].
+//!
 //! RocksDB tries to go on by itself after some failures. This crate doesn't count on it: after a failed write nothing is
 //! written until the database was closed and opened again.
 #![forbid(unsafe_code)]
 
 mod builder;
 mod error;
+mod families;
+mod load;
 mod store;
 
 pub use builder::RocksdbBuilder;

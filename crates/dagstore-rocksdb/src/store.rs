@@ -1,5 +1,6 @@
 //! The datastore: rows in RocksDB's column families.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,19 +9,21 @@ use bytes::Bytes;
 use dagstore_datastore::embedded::{Embedded, Engine, Opening};
 use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 use rocksdb::{
-    BoundColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, Options, PrefixRange, ReadOptions, WriteBatch, WriteOptions,
+    BoundColumnFamily, DB, IngestExternalFileOptions, PrefixRange, ReadOptions, WriteBatch, WriteOptions, properties,
 };
 
 use crate::RocksdbBuilder;
 use crate::error::{BACKEND, failed};
+use crate::families::{Families, family_name};
+use crate::load::Loads;
 
 /// A datastore in one RocksDB directory.
 ///
 /// To be sure that the directory is free again, [`close`](Datastore::close) it: a dropped datastore frees it a moment
 /// later.
-#[derive(Debug)]
 pub struct RocksdbDatastore {
     embedded: Embedded<RocksdbEngine>,
+    loads: Loads,
 }
 
 impl RocksdbDatastore {
@@ -37,13 +40,19 @@ impl RocksdbDatastore {
         Self::builder().open(path).await
     }
 
-    pub(crate) async fn open_with<O>(place: String, family_options: Options, open: O) -> Result<Self>
+    pub(crate) async fn open_with<O>(place: String, loads: Loads, open: O) -> Result<Self>
     where
         O: Fn(Opening) -> Result<DB> + Send + Sync + 'static,
     {
-        let open =
-            move |opening| Ok(RocksdbEngine { database: open(opening)?, family_options: family_options.clone() });
-        Ok(Self { embedded: Embedded::open(BACKEND, place, open).await? })
+        let families = Arc::clone(&loads.families);
+        let open = move |opening| Ok(RocksdbEngine { database: open(opening)?, families: Arc::clone(&families) });
+        Ok(Self { embedded: Embedded::open(BACKEND, place, open).await?, loads })
+    }
+}
+
+impl fmt::Debug for RocksdbDatastore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksdbDatastore").field("embedded", &self.embedded).finish_non_exhaustive()
     }
 }
 
@@ -54,11 +63,15 @@ impl Datastore for RocksdbDatastore {
     }
 
     async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        self.embedded.get(namespace, key).await
+        self.embedded.get(namespace, key)
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
         self.embedded.write(batch, durability).await
+    }
+
+    async fn bulk_load(&self, namespace: Namespace, rows: RowStream) -> Result<()> {
+        self.loads.load(&self.embedded, namespace, rows).await
     }
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
@@ -78,10 +91,10 @@ impl Datastore for RocksdbDatastore {
     }
 }
 
-struct RocksdbEngine {
+pub(crate) struct RocksdbEngine {
     database: DB,
     /// For column families that are made later.
-    family_options: Options,
+    families: Arc<Families>,
 }
 
 impl Engine for RocksdbEngine {
@@ -96,6 +109,11 @@ impl Engine for RocksdbEngine {
         let Some(family) = self.database.cf_handle(family_name(namespace)) else { return Ok(page) };
         let mut options = ReadOptions::default();
         options.set_iterate_range(PrefixRange(prefix));
+        // A filter says nothing of prefixes that are shorter than its own.
+        match self.families.prefix_bytes(family_name(namespace)) {
+            Some(bytes) if prefix.len() >= bytes => options.set_prefix_same_as_start(true),
+            _ => options.set_total_order_seek(true),
+        }
         // A scan of everything would push out of the cache what look-ups need.
         options.fill_cache(false);
         options.set_readahead_size(RowPage::TARGET_BYTES);
@@ -149,23 +167,41 @@ impl RocksdbEngine {
             if let Some(family) = self.database.cf_handle(name) {
                 return Ok(family);
             }
-            self.database.create_cf(name, &self.family_options).map_err(|error| failed("write", error))?;
+            self.database.create_cf(name, self.families.options(name)).map_err(|error| failed("write", error))?;
         }
     }
-}
 
-/// The column family of a namespace. RocksDB's own first one stays unused: a namespace of that name gets one with a dot,
-/// which no namespace has.
-fn family_name(namespace: Namespace) -> &'static str {
-    match namespace.name() {
-        DEFAULT_COLUMN_FAMILY_NAME => "default.",
-        name => name,
+    /// Makes a file of sorted rows the database's own. Its rows are newer than all that are there.
+    pub(crate) fn ingest(&self, namespace: Namespace, file: &Path) -> Result<()> {
+        let family = self.family(namespace)?;
+        // The file isn't in the log: without this, rows could survive a crash that takes back what was written before.
+        self.sync()?;
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let ingested = self.database.ingest_external_file_cf_opts(&family, &options, vec![file]);
+        ingested.map_err(|error| failed("bulk load", error))
+    }
+
+    /// Whether a namespace has so many fresh files that look-ups suffer, and compaction is at work on them. Where it
+    /// isn't, because it failed for instance, waiting would help nobody.
+    pub(crate) fn lags_behind(&self, namespace: Namespace, max_fresh_files: u64) -> Result<bool> {
+        let Some(family) = self.database.cf_handle(family_name(namespace)) else { return Ok(false) };
+        let property = |name: &properties::PropName| {
+            let value = self.database.property_int_value_cf(&family, name);
+            value.map(Option::unwrap_or_default).map_err(|error| failed("bulk load", error))
+        };
+        let files = self.database.property_value_cf(&family, properties::num_files_at_level(0));
+        let files = files.map_err(|error| failed("bulk load", error))?.and_then(|files| files.parse::<u64>().ok());
+        Ok(files.unwrap_or_default() >= max_fresh_files
+            && property(properties::BACKGROUND_ERRORS)? == 0
+            && property(properties::COMPACTION_PENDING)? + property(properties::NUM_RUNNING_COMPACTIONS)? > 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use rocksdb::statistics::Ticker;
+    use rocksdb::{Cache, SstFileWriter};
 
     use super::*;
     use crate::builder::open_database;
@@ -173,10 +209,12 @@ mod tests {
     #[test]
     fn synced_writes_and_syncs_wait_for_the_log_and_buffered_writes_do_not() {
         let directory = tempfile::tempdir().unwrap();
-        let mut options = RocksdbDatastore::builder().options();
+        let cache = Cache::new_lru_cache(1024 * 1024);
+        let mut options = RocksdbDatastore::builder().options(&cache);
         options.enable_statistics();
-        let database = open_database(&directory.path().join("rows"), &options, true).unwrap();
-        let engine = RocksdbEngine { database, family_options: options.clone() };
+        let families = Arc::new(Families::new(options.clone(), &cache, &[]));
+        let database = open_database(&directory.path().join("rows"), &families, Opening::First, true).unwrap();
+        let engine = RocksdbEngine { database, families };
         let mut batch = Batch::new();
         batch.put(Namespace::new("rows"), b"key", b"value");
         engine.write(&batch, Durability::Buffered).unwrap();
@@ -189,5 +227,17 @@ mod tests {
         engine.write(&batch, Durability::Buffered).unwrap();
         engine.sync().unwrap();
         assert_eq!(syncs(), before + 2);
+
+        // What was written before a file is taken over must not be lost alone.
+        engine.write(&batch, Durability::Buffered).unwrap();
+        let file = directory.path().join("new");
+        let mut writer = SstFileWriter::create(engine.families.plain());
+        writer.open(&file).unwrap();
+        writer.put(b"other", b"loaded").unwrap();
+        writer.finish().unwrap();
+        engine.ingest(Namespace::new("rows"), &file).unwrap();
+        assert_eq!(syncs(), before + 3);
+        assert_eq!(engine.get(Namespace::new("rows"), b"other").unwrap().as_deref(), Some(&b"loaded"[..]));
+        assert!(!file.exists(), "the database has a copy");
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use dagstore_datastore::conformance::{self, Factory, crash};
-use dagstore_datastore::{Datastore, Result};
+use dagstore_datastore::{Datastore, Namespace, Result};
 use dagstore_rocksdb::RocksdbDatastore;
 use tempfile::TempDir;
 
@@ -32,6 +32,33 @@ async fn the_suite_passes() {
 #[tokio::test]
 async fn the_suite_passes_on_one_thread() {
     conformance::run(&Directories(tempfile::tempdir().unwrap())).await;
+}
+
+/// The same with namespaces that are loaded in bulk, with filters on prefixes of some length.
+struct Bulk(TempDir, usize);
+
+#[async_trait::async_trait]
+impl Factory for Bulk {
+    fn persistent(&self) -> bool {
+        true
+    }
+
+    async fn open(&self, name: &str) -> Result<Arc<dyn Datastore>> {
+        let builder = ["rows", "other", "a"]
+            .into_iter()
+            .fold(RocksdbDatastore::builder(), |builder, name| builder.bulk_namespace(Namespace::new(name), self.1));
+        Ok(Arc::new(builder.open(self.0.path().join(name)).await?))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_passes_with_filters_on_short_prefixes() {
+    conformance::run(&Bulk(tempfile::tempdir().unwrap(), 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_passes_with_filters_on_long_prefixes() {
+    conformance::run(&Bulk(tempfile::tempdir().unwrap(), 16)).await;
 }
 
 /// Starts itself again as the child that is killed.

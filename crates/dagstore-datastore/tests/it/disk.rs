@@ -51,6 +51,8 @@ pub(crate) enum Defect {
 /// What a call does instead of its work.
 #[derive(Debug)]
 pub(crate) enum Act {
+    /// Just its work.
+    None,
     Fail(ErrorClass),
     Panic,
     /// Says that it has begun, and goes on with its work when it is told to.
@@ -98,7 +100,7 @@ impl Disk {
             script.iter().position(|(name, _)| *name == operation).map(|at| script.remove(at).1)
         };
         match act {
-            None => Ok(()),
+            None | Some(Act::None) => Ok(()),
             Some(Act::Fail(class)) => Err(Error::failed(NAME, operation, class, "as told")),
             Some(Act::Panic) => panic!("as told"),
             Some(Act::Stop(has_begun, may_go_on)) => {
@@ -184,7 +186,7 @@ impl Datastore for DiskStore {
     }
 
     async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        self.embedded.get(namespace, key).await
+        self.embedded.get(namespace, key)
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {

@@ -6,3 +6,4 @@ mod broken_loads;
 mod conformance;
 mod disk;
 mod embedded;
+mod hanging;
