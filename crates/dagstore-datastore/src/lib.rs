@@ -7,6 +7,7 @@
 //! * [`Error`] has a class that tells the caller what to do next.
 //! * [`embedded`] is what the engines inside this process have in common: threads, reopening, closing.
 //! * [`MemoryDatastore`] keeps rows in memory, for tests and throw-away stores.
+//! * [`Metered`] counts and times the calls of another datastore, [`ReadOnly`] refuses to change one.
 //! * [`conformance`] is the suite that every backend passes; its test is one call.
 //!
 //! # How to add a backend
@@ -20,8 +21,10 @@ pub mod embedded;
 mod error;
 mod load;
 mod memory;
+pub mod metered;
 mod namespace;
 mod page;
+mod read_only;
 mod store;
 pub mod thread;
 
@@ -29,8 +32,10 @@ pub use batch::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 pub use error::{Error, ErrorClass};
 pub use load::{LOAD_PIECE_BYTES, LoadCheck, load_by_batches, stream_of_rows};
 pub use memory::MemoryDatastore;
+pub use metered::Metered;
 pub use namespace::Namespace;
 pub use page::{RowPage, stream_of_pages};
+pub use read_only::ReadOnly;
 pub use store::{Datastore, DatastoreExt, Durability, RowStream};
 
 /// The crate's result.

@@ -7,3 +7,4 @@ mod conformance;
 mod disk;
 mod embedded;
 mod hanging;
+mod wrappers;
