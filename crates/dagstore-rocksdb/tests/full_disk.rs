@@ -8,6 +8,7 @@ use std::process::Command;
 
 use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, Namespace};
 use dagstore_rocksdb::RocksdbDatastore;
+use dagstore_testkit::full_disk::{self, small_disk};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const ROWS: Namespace = Namespace::new("rows");
@@ -65,4 +66,17 @@ async fn fill_up_and_go_on(path: &Path) {
     let last = store.get(ROWS, &acknowledged.to_be_bytes()).await.unwrap();
     assert_eq!(last.as_deref(), Some(&b"written again"[..]));
     assert!(store.get(ROWS, b"refused").await.unwrap().is_none());
+}
+
+/// The log alone fills the disk, or files of rows and their compaction do so as well.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn on_a_disk_without_room_nothing_acknowledged_is_lost() {
+    let Some(disk) = small_disk("on_a_disk_without_room_nothing_acknowledged_is_lost", 32) else { return };
+    for write_buffer_bytes in [64 * 1024 * 1024, 1024 * 1024] {
+        let place = disk.join(write_buffer_bytes.to_string());
+        let open = || RocksdbDatastore::builder().write_buffer_bytes(write_buffer_bytes).open(&place);
+        full_disk::fill_up_and_go_on(&disk, 16 * 1024 * 1024, open).await;
+        std::fs::remove_dir_all(&place).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 //! * [`cars`] makes CAR files with known blocks.
 //! * [`FaultyDatastore`] counts, and fails or panics when it is told to.
 //! * [`FaultyFileSystem`] fails the call that it is told to, or is full.
+//! * [`full_disk`] makes a small disk and fills it under a datastore.
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
 //! * [`HangingMount`] is never opened.
 //! * [`HeldDatastore`] holds writes until they are released.
@@ -15,6 +16,7 @@
 pub mod cars;
 mod datastore;
 mod file_system;
+pub mod full_disk;
 mod hanging;
 mod held;
 mod mount;
