@@ -1,6 +1,8 @@
 //! Writes that belong together.
 
 use crate::load::check_limits;
+use std::sync::Arc;
+
 use crate::{Namespace, Result};
 
 /// The longest key, in bytes.
@@ -13,8 +15,13 @@ pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
 ///
 /// A batch holds absolute values, so writing it twice is the same as writing it once: after an unknown outcome it
 /// can simply be written again.
+///
+/// Cloning shares what was added: the copy that is written again after a failure costs nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Batch {
+pub struct Batch(Arc<Rows>);
+
+#[derive(Debug, Clone, Default)]
+struct Rows {
     /// Keys and values back to back, so that a batch of a thousand records is two allocations.
     bytes: Vec<u8>,
     writes: Vec<Entry>,
@@ -47,31 +54,33 @@ impl Batch {
 
     /// Adds: the row `key` has `value`.
     pub fn put(&mut self, namespace: Namespace, key: &[u8], value: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.writes.push(Entry { namespace, key_end, value_end: Some(self.bytes.len()) });
+        let rows = Arc::make_mut(&mut self.0);
+        rows.bytes.extend_from_slice(key);
+        let key_end = rows.bytes.len();
+        rows.bytes.extend_from_slice(value);
+        rows.writes.push(Entry { namespace, key_end, value_end: Some(rows.bytes.len()) });
     }
 
     /// Adds: there is no row `key`.
     pub fn delete(&mut self, namespace: Namespace, key: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        self.writes.push(Entry { namespace, key_end: self.bytes.len(), value_end: None });
+        let rows = Arc::make_mut(&mut self.0);
+        rows.bytes.extend_from_slice(key);
+        rows.writes.push(Entry { namespace, key_end: rows.bytes.len(), value_end: None });
     }
 
     /// The number of writes.
     pub fn len(&self) -> usize {
-        self.writes.len()
+        self.0.writes.len()
     }
 
     /// Whether there are no writes.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.0.writes.is_empty()
     }
 
     /// The bytes of all keys and values.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.0.bytes.len()
     }
 
     /// Refuses a batch with a key or value over the limits. A backend calls it before it applies anything.
@@ -85,9 +94,9 @@ impl Batch {
     /// The writes, in order.
     pub fn iter(&self) -> impl Iterator<Item = Write<'_>> {
         let mut start = 0;
-        self.writes.iter().map(move |entry| {
-            let key = &self.bytes[start..entry.key_end];
-            let value = entry.value_end.map(|end| &self.bytes[entry.key_end..end]);
+        self.0.writes.iter().map(move |entry| {
+            let key = &self.0.bytes[start..entry.key_end];
+            let value = entry.value_end.map(|end| &self.0.bytes[entry.key_end..end]);
             start = entry.value_end.unwrap_or(entry.key_end);
             Write { namespace: entry.namespace, key, value }
         })

@@ -1,6 +1,6 @@
 //! A shard in memory: its machine, its inbox, its waiters, its task.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
@@ -28,7 +28,7 @@ pub(crate) struct CellState {
     pub(crate) shard: Shard,
     /// Events that came while a step was under way, in order.
     inbox: VecDeque<Event>,
-    waiters: HashMap<WaiterId, Sender>,
+    waiters: BTreeMap<WaiterId, Sender>,
     next_waiter: u64,
     /// The record changed between Available and Serving since it was last written.
     pub(crate) flipped: bool,
@@ -250,7 +250,7 @@ impl Cell {
         if state.gone {
             // Whatever came for the shard that is gone is asked again of the cell that takes its place.
             state.inbox.clear();
-            outcome.replies.extend(state.waiters.drain().map(|(_, sender)| (Some(sender), None)));
+            outcome.replies.extend(std::mem::take(&mut state.waiters).into_values().map(|sender| (Some(sender), None)));
         } else if given_up && state.shard.step().is_some() {
             state.refuse_inbox(&mut outcome);
         }

@@ -10,6 +10,7 @@ use dagstore_datastore::{Batch, Durability, Error, ErrorClass};
 use dagstore_fsm::Event;
 use dagstore_types::Registration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::cell::Cell;
@@ -23,18 +24,23 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How much longer than the deadline a write is waited for that says nothing at all.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// From how many cells on their answers are worth a task of their own.
+const WORTH_A_TASK: usize = 8;
+
 /// Writes what is taken up until it is stopped; `_ended` is dropped then.
 pub(crate) async fn run(core: Arc<Core>, _ended: watch::Sender<()>) {
     let _last = Last(core.clone());
     let mut last = LastBatch::default();
+    let mut answering = Answering::default();
     loop {
         core.shared.commits.due(last).await;
         // Read first: whatever was taken up before the stop is then in the lists below.
         let stopping = core.shared.commits.is_stopping();
         let (group, lists) = core.shared.commits.take();
         let found_steps = !group.cells.is_empty();
-        last = commit(&core, group, lists).await;
+        last = commit(&core, group, lists, &mut answering).await;
         if stopping && (!found_steps || core.shared.commits.degraded().is_some()) {
+            answering.ended().await;
             return;
         }
     }
@@ -50,8 +56,35 @@ impl Drop for Last {
     }
 }
 
+/// The answers to the last batch, given while the next one is being written.
+#[derive(Default)]
+struct Answering(Option<JoinHandle<()>>);
+
+impl Answering {
+    /// Tells every cell that its step is durable, behind those of the batch before.
+    async fn begin(&mut self, core: &Arc<Core>, cells: Vec<Arc<Cell>>) {
+        self.ended().await;
+        if cells.len() < WORTH_A_TASK {
+            return tell_all(core, cells, &Event::Synced);
+        }
+        let shared = core.clone();
+        self.0 = Some(core.runtime.spawn(async move { tell_all(&shared, cells, &Event::Synced) }));
+    }
+
+    async fn ended(&mut self) {
+        if let Some(answers) = self.0.take() {
+            // A panic in it has told nobody, and is treated as the committer's own.
+            #[expect(
+                clippy::expect_used,
+                reason = "passes a panic on; the task is only ever cancelled with its runtime"
+            )]
+            answers.await.expect("the answers to a batch were given");
+        }
+    }
+}
+
 /// Writes one batch, then tells every cell whose step was in it.
-async fn commit(core: &Arc<Core>, group: Group, lists: Lists) -> LastBatch {
+async fn commit(core: &Arc<Core>, group: Group, lists: Lists, answering: &mut Answering) -> LastBatch {
     let Lists { refused, flips, rewrites, numbers, .. } = lists;
     let none_refused = refused.is_empty();
     tell_all(core, refused, &Event::NotSynced);
@@ -60,6 +93,10 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists) -> LastBatch {
     // what came after it.
     let must_last = !cells.is_empty() || numbers.is_wanted() || !rewrites.is_empty() || flips.is_empty();
     let durability = if must_last { Durability::Synced } else { Durability::Buffered };
+    if !flips.is_empty() || !rewrites.is_empty() {
+        // Their rows are written from the records, which the answers to the last batch may still have to set.
+        answering.ended().await;
+    }
     let batch = assemble(core, steps, &flips, &rewrites, numbers.end);
     // A datastore that refused to write is asked again, even where there is nothing to write: an empty batch is a sync.
     if batch.is_empty() && core.shared.commits.degraded().is_none() {
@@ -88,7 +125,12 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists) -> LastBatch {
         let flips = flips.into_iter().filter(|cell| !cell.with(|state| std::mem::replace(&mut state.flipped, true)));
         core.shared.commits.take_back(flips.collect(), rewrites);
     }
-    tell_all(core, cells, if outcome.is_ok() { &Event::Synced } else { &Event::NotSynced });
+    if outcome.is_ok() {
+        answering.begin(core, cells).await;
+    } else {
+        answering.ended().await;
+        tell_all(core, cells, &Event::NotSynced);
+    }
     if outcome.is_err() || !none_refused {
         tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
     }

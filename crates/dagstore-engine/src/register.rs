@@ -55,9 +55,10 @@ impl<'a> Register<'a> {
         }
         core.unless_closed(mount.stat()).await??;
         let mut permit = core.registering.clone().acquire_owned().await.ok();
-        let registration = core.registrations.next(core, &key).await?;
         loop {
             core.check_active()?;
+            // A new one each time, so that the numbers of a key only ever grow.
+            let registration = core.registrations.next(core, &key).await?;
             let cell = core.catalogue.get_or_insert(&key);
             let record = ShardRecord::new(key.clone(), url.as_str().to_owned(), self.lazy, registration, core.now());
             let wait = !self.detached;
