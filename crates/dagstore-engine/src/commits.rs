@@ -27,9 +27,6 @@ const MOST_REWRITES: usize = 4096;
 /// From which time of a sync on it pays to wait for more to share the next one.
 const DEAR_SYNC: Duration = Duration::from_micros(100);
 
-/// How often the committer lets others run while it waits for more.
-const MOST_YIELDS: usize = 256;
-
 /// What waits to be written. A cell stands among the steps and among the flips at most once, so these are bounded by the
 /// catalogue; for rewrites there is a bound of its own.
 #[derive(Debug, Default)]
@@ -217,17 +214,16 @@ impl Commits {
         }
     }
 
-    /// Where a sync is dear, waits for those whom the last batch has answered to come back and share the next one: at most
-    /// a quarter of the time that the last one took.
+    /// Where a sync is dear, waits for those whom the last batch has answered to come back and share the next one with those
+    /// who wait already: at most a quarter of the time that the last one took. Without it, callers fall into two halves
+    /// that take turns. A timer is too coarse for that, so others are let run instead.
     async fn gather(&self, last: LastBatch) {
         if last.took < DEAR_SYNC || last.steps < 2 {
             return;
         }
-        let deadline = Instant::now() + last.took / 4;
-        for _ in 0..MOST_YIELDS {
-            if self.waiting() >= last.steps || Instant::now() >= deadline || self.is_stopping() {
-                return;
-            }
+        let wanted = (self.waiting() + last.steps).min(MOST_STEPS);
+        let begun = std::time::Instant::now();
+        while self.waiting() < wanted && begun.elapsed() < last.took / 4 && !self.is_stopping() {
             tokio::task::yield_now().await;
         }
     }

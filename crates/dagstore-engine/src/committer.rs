@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dagstore_codec::{Codecs, encode_row};
 use dagstore_datastore::{Batch, Durability, Error, ErrorClass};
@@ -11,11 +11,11 @@ use dagstore_fsm::Event;
 use dagstore_types::Registration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::cell::Cell;
 use crate::commits::{Group, LastBatch, Lists};
 use crate::core::Core;
+use crate::options::Blocking;
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, shard_row};
 
 /// How long the next batch waits after one that failed.
@@ -111,8 +111,13 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists, answering: &mut An
         std::mem::take(&mut cells)
     });
     let outcome = outcome.await;
-    let last = LastBatch { steps: cells.len(), took: begun.elapsed() };
-    core.shared.metrics.batch(rows, core.shared.commits.waiting(), last.took);
+    let took = begun.elapsed();
+    core.shared.metrics.batch(rows, core.shared.commits.waiting(), took);
+    let last = match core.options.blocking {
+        Blocking::Threads => LastBatch { steps: cells.len(), took },
+        // The order of everything must not hang on how long something took.
+        Blocking::Inline => LastBatch::default(),
+    };
     if outcome.is_ok() {
         core.registrations.made_durable(end);
     }
