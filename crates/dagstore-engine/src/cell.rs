@@ -248,8 +248,15 @@ impl Cell {
             state.permit = None;
         }
         if state.gone {
-            // Whatever came for the shard that is gone is asked again of the cell that takes its place.
-            state.inbox.clear();
+            // Whatever came for the shard that is gone is asked again of the cell that takes its place: but not its destruction,
+            // which would hit a shard that nobody meant.
+            let inbox = std::mem::take(&mut state.inbox);
+            let destroyed = inbox.into_iter().filter(|_| !given_up).filter_map(|event| match event {
+                Event::Destroy { waiter, .. } => state.waiters.remove(&waiter),
+                _ => None,
+            });
+            let destroyed = destroyed.map(|sender| (Some(sender), Some(Reply::Answer(Answer::Destroyed))));
+            outcome.replies.extend(destroyed);
             outcome.replies.extend(std::mem::take(&mut state.waiters).into_values().map(|sender| (Some(sender), None)));
         } else if given_up && state.shard.step().is_some() {
             state.refuse_inbox(&mut outcome);
