@@ -24,6 +24,7 @@ pub struct Gate {
     changed: Condvar,
     reads: AtomicU64,
     opens: AtomicU64,
+    open_readers: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl GatedMount {
             changed: Condvar::new(),
             reads: AtomicU64::new(0),
             opens: AtomicU64::new(0),
+            open_readers: AtomicU64::new(0),
         });
         (Self { gate: gate.clone(), location: String::new() }, gate)
     }
@@ -111,6 +113,11 @@ impl Gate {
         self.opens.load(Ordering::Relaxed)
     }
 
+    /// How many of those that were opened are open now.
+    pub fn open_readers(&self) -> u64 {
+        self.open_readers.load(Ordering::Relaxed)
+    }
+
     fn pass(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.shut {
@@ -158,7 +165,7 @@ impl Mount for GatedMount {
     async fn open(&self) -> Result<Opened> {
         let (content, stat) = self.gate.content()?;
         self.gate.opens.fetch_add(1, Ordering::Relaxed);
-        Ok(Opened::new(stat, Arc::new(GatedReader { content, gate: self.gate.clone() })))
+        Ok(Opened::new(stat, Arc::new(GatedReader::new(content, self.gate.clone()))))
     }
 }
 
@@ -166,6 +173,19 @@ impl Mount for GatedMount {
 struct GatedReader {
     content: Bytes,
     gate: Arc<Gate>,
+}
+
+impl GatedReader {
+    fn new(content: Bytes, gate: Arc<Gate>) -> Self {
+        gate.open_readers.fetch_add(1, Ordering::Relaxed);
+        Self { content, gate }
+    }
+}
+
+impl Drop for GatedReader {
+    fn drop(&mut self) {
+        self.gate.open_readers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ReadAt for GatedReader {

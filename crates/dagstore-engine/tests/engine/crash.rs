@@ -51,26 +51,6 @@ async fn a_finished_index_is_used_and_not_built_again() {
 }
 
 #[tokio::test]
-async fn a_recovery_that_was_interrupted_is_not_stuck() {
-    let world = World::new();
-    let engine = world.open().await;
-    world.gate.serve(Some(bytes::Bytes::from_static(b"junk")));
-    engine.register("a", URL).await.unwrap_err();
-    world.gate.serve(Some(world.car.bytes.clone().into()));
-    world.gate.shut();
-    let other = engine.clone();
-    let recovering = tokio::spawn(async move { other.recover("a").await });
-    reader_at(&world.gate).await;
-    recovering.abort();
-    drop(recovering.await);
-    world.crash(engine).await;
-
-    let engine = world.open().await;
-    engine.resumed().await.unwrap();
-    read_all(&engine, "a", &world.car).await;
-}
-
-#[tokio::test]
 async fn a_destruction_that_was_accepted_is_finished() {
     let world = World::new();
     let engine = world.open().await;
@@ -181,9 +161,8 @@ async fn what_no_record_names_is_removed_and_nothing_else() {
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_kept_with_its_files() {
-    use dagstore_datastore::{Datastore, DatastoreExt, Namespace};
+    use dagstore_datastore::{Datastore, DatastoreExt};
     use futures_util::StreamExt;
-    const SHARDS: Namespace = Namespace::new("shards");
     let world = World::new();
     let engine = world.open().await;
     engine.register("a", URL).await.unwrap();

@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use super::support::*;
 
 const META: Namespace = Namespace::new("meta");
-const SHARDS: Namespace = Namespace::new("shards");
 
 /// The highest number that a row of eight bytes can tell.
 const HIGHEST: [u8; 8] = [0xff; 8];

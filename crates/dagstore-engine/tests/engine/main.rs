@@ -11,4 +11,5 @@ mod forgetting;
 mod life;
 mod outage;
 mod stress;
+#[allow(dead_code, reason = "what only the tests of the faults use")]
 mod support;

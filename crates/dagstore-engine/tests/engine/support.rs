@@ -1,18 +1,25 @@
-//! What the tests share: a store whose disk is in memory and whose source is behind a gate.
+//! What the tests of the engine and those of `faults` share: a store whose disk is in memory and whose source is behind a
+//! gate.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use dagstore_codec::{Codec, Codecs};
-use dagstore_engine::{Engine, Error, Mode, Options, Parts};
+use dagstore_codec::{Codec, Codecs, encode_row};
+use dagstore_datastore::{DatastoreExt, Namespace};
+use dagstore_engine::{Engine, Error, Mode, Options, Parts, ShardAccessor};
 use dagstore_fs::SystemClock;
 use dagstore_index::{IndexRepo, MemoryIndexRepo};
 use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
 use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore};
+use dagstore_types::{ErrorKind, ShardRecord, ShardState};
+use futures_util::FutureExt;
 
 pub(crate) const URL: &str = "gated:shard";
+
+/// Where the engine keeps its records.
+pub(crate) const SHARDS: Namespace = Namespace::new("shards");
 
 /// How long a test waits for what must come, because a test that hangs tells less than one that fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,6 +99,12 @@ impl World {
         until("everything of the process has ended", || self.datastore.handles() == 1).await;
     }
 
+    /// Writes a record as an earlier process may have left it. The store must have been opened once.
+    pub(crate) async fn put_record(&self, record: &ShardRecord) {
+        let row = encode_row(Codecs::default().writer(), record).unwrap();
+        self.datastore.put(SHARDS, &record.registration.0.to_be_bytes(), &row).await.unwrap();
+    }
+
     pub(crate) fn indices(&self) -> usize {
         self.index_repo.list().unwrap().len()
     }
@@ -134,4 +147,46 @@ pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
 pub(crate) async fn answered<T>(what: &str, work: impl Future<Output = T>) -> T {
     let Ok(answer) = tokio::time::timeout(PATIENCE, work).await else { panic!("it never happened: {what}") };
     answer
+}
+
+/// Lets everything run that can, without waiting for anything.
+pub(crate) async fn let_others_run() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A shard "a" that is Errored while an accessor of it is open: two acquire it at once, the first one's open panics, the
+/// second one's doesn't. Only on a runtime of one thread.
+pub(crate) async fn accessor_of_a_failed_shard(world: &World, engine: &Engine) -> ShardAccessor {
+    engine.register("a", URL).await.unwrap();
+    world.gate.set_panicking(true);
+    world.gate.shut();
+    let mut first = Box::pin(engine.acquire("a"));
+    let mut second = Box::pin(engine.acquire("a"));
+    assert!(first.as_mut().now_or_never().is_none());
+    assert!(second.as_mut().now_or_never().is_none());
+    reader_at(&world.gate).await;
+    world.gate.open();
+    let failed = answered("the acquire", first).await;
+    assert!(matches!(&failed, Err(Error::Failed { source, .. }) if source.kind() == ErrorKind::Internal), "{failed:?}");
+    world.gate.set_panicking(false);
+    let accessor = answered("the other acquire", second).await.unwrap();
+    let info = engine.info("a").unwrap();
+    assert_eq!((info.state, info.references), (ShardState::Errored, 1));
+    accessor
+}
+
+/// Runs `work` on a thread and a runtime of its own, and fails the test when it doesn't end: also where a whole thread hangs.
+pub(crate) fn answered_by_a_thread<W: Future<Output = ()>>(what: &str, work: impl FnOnce() -> W + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    let running = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(work());
+        sender.send(()).unwrap();
+    });
+    match receiver.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it never happened: {what}"),
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => running.join().unwrap(),
+    }
 }

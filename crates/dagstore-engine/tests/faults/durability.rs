@@ -1,0 +1,180 @@
+//! Durability and restart.
+
+use std::future::IntoFuture;
+
+use dagstore_datastore::ErrorClass;
+use dagstore_engine::Error;
+use dagstore_testkit::cars;
+use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
+use futures_util::FutureExt;
+
+use super::support::*;
+
+#[tokio::test]
+async fn fault_01_no_answer_comes_before_the_write() {
+    let world = World::new();
+    let (engine, held) = world.open_held().await;
+    // Takes a block of numbers, so that the next write is the registration's own.
+    engine.register("other", URL).lazy().await.unwrap();
+    held.hold_after(0);
+    let mut registering = engine.register("a", URL).lazy().into_future();
+    assert!(registering.as_mut().now_or_never().is_none(), "answered though nothing is written");
+    until("the registration is being written", || held.is_holding()).await;
+    let_others_run().await;
+    assert!(registering.as_mut().now_or_never().is_none(), "answered though nothing is written");
+    assert!(matches!(engine.info("a"), Err(Error::NotFound(_))), "told of though nothing is written");
+    held.release();
+    answered("the registration", registering).await.unwrap();
+    drop(held);
+    world.crash(engine).await;
+    assert_eq!(world.open().await.info("a").unwrap().state, ShardState::New);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_01_what_is_not_written_is_no_success() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("failed", "bytes:no-car").await.unwrap_err();
+    engine.register("indexed", URL).await.unwrap();
+    engine.register("lazy", URL).lazy().await.unwrap();
+    world.datastore.fail_writes(ErrorClass::Permanent, 0, u64::MAX);
+    let requests = [
+        ("register", engine.register("new", URL).lazy().await),
+        ("destroy", engine.destroy("indexed").await),
+        ("recover", engine.recover("failed").await),
+        ("acquire", engine.acquire("lazy").await.map(drop)),
+    ];
+    for (request, answer) in requests {
+        assert!(matches!(answer, Err(Error::NotDurable { .. })), "{request} on a full disk: {answer:?}");
+    }
+    world.crash(engine).await;
+    world.datastore.heal();
+    let shards = world.open_paused().await.shards();
+    let states: Vec<_> = shards.iter().map(|shard| (shard.key.as_str(), shard.state)).collect();
+    let expected = [("failed", ShardState::Errored), ("indexed", ShardState::Available), ("lazy", ShardState::New)];
+    assert_eq!(states, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_02_a_recovery_that_was_interrupted_goes_on() {
+    let world = World::new();
+    let engine = world.open().await;
+    world.gate.serve(Some(bytes::Bytes::from_static(b"junk")));
+    engine.register("a", URL).await.unwrap_err();
+    world.gate.serve(Some(world.car.bytes.clone().into()));
+    world.gate.shut();
+    let mut recovering = Box::pin(engine.recover("a"));
+    assert!(recovering.as_mut().now_or_never().is_none());
+    reader_at(&world.gate).await;
+    drop(recovering);
+    world.crash(engine).await;
+    assert_eq!(world.open_paused().await.info("a").unwrap().state, ShardState::Recovering);
+
+    let engine = world.open().await;
+    answered("the acquire of a shard that was recovering", engine.acquire("a")).await.unwrap();
+    read_all(&engine, "a", &world.car).await;
+    assert_eq!(engine.resumed().await.unwrap().available, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_03_an_eager_shard_that_was_only_registered_is_taken_up() {
+    let world = World::new();
+    world.open().await.close().await.unwrap();
+    let registered = |key, registration, lazy| {
+        let key = ShardKey::new(key).unwrap();
+        ShardRecord::new(key, URL.to_owned(), lazy, Registration(registration), UnixMillis(1))
+    };
+    world.put_record(&registered("eager", 1, false)).await;
+    world.put_record(&registered("lazy", 2, true)).await;
+    let engine = world.open().await;
+    until("the eager shard is taken up", || engine.info("eager").unwrap().state == ShardState::Available).await;
+    assert_eq!(engine.info("lazy").unwrap().state, ShardState::New);
+    read_all(&engine, "eager", &world.car).await;
+    read_all(&engine, "lazy", &world.car).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_04_a_refused_destruction_changes_nothing() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    // Serving is written behind; nothing is left to be written then.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let (writes, info) = (world.datastore.writes(), engine.info("a").unwrap());
+    for _ in 0..3 {
+        assert!(matches!(engine.destroy("a").await, Err(Error::InUse { references: 1, .. })));
+    }
+    assert_eq!(engine.info("a").unwrap(), info);
+    world.crash(engine).await;
+    assert_eq!(world.datastore.writes(), writes, "a refused destruction was written");
+    let engine = world.open().await;
+    assert_eq!(engine.info("a").unwrap().registration, info.registration);
+    read_all(&engine, "a", &world.car).await;
+    drop(shard);
+}
+
+#[tokio::test]
+async fn fault_05_a_destroyed_shard_leaves_nothing_to_the_next_of_its_key() {
+    let world = World::new();
+    let other = cars::numbered(7, 300);
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    read_all(&engine, "a", &world.car).await;
+    engine.destroy("a").await.unwrap();
+    assert_eq!(world.indices(), 0, "an index was left behind");
+    world.gate.serve(Some(other.bytes.clone().into()));
+    engine.register("a", URL).await.unwrap();
+    read_all(&engine, "a", &other).await;
+    let shard = engine.acquire("a").await.unwrap();
+    for (cid, _) in &world.car.blocks {
+        assert!(!shard.blockstore().has(cid).await.unwrap(), "a block of the destroyed shard");
+    }
+    drop(shard);
+    engine.destroy("a").await.unwrap();
+    world.crash(engine).await;
+    assert_eq!((world.open().await.shards().len(), world.indices()), (0, 0));
+}
+
+#[tokio::test]
+async fn fault_06_work_that_ends_late_brings_no_destroyed_shard_back() {
+    let world = World::new();
+    let engine = world.open().await;
+    world.gate.shut();
+    engine.register("a", URL).detached().await.unwrap();
+    reader_at(&world.gate).await;
+    let mut destroying = Box::pin(engine.destroy("a"));
+    for _ in 0..20 {
+        assert!(destroying.as_mut().now_or_never().is_none(), "destroyed while its work goes on");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(engine.info("a").unwrap().state, ShardState::Destroying);
+    world.gate.open();
+    answered("the destruction", destroying).await.unwrap();
+    assert_eq!((engine.shards(), world.indices()), (vec![], 0));
+    engine.close().await.unwrap();
+    let engine = world.open().await;
+    engine.resumed().await.unwrap();
+    assert_eq!((engine.shards(), world.indices()), (vec![], 0), "a zombie");
+}
+
+#[tokio::test]
+async fn fault_07_a_destruction_of_the_old_shard_spares_the_new_one() {
+    let world = World::new();
+    let (engine, held) = world.open_held().await;
+    engine.register("a", URL).await.unwrap();
+    // The row that says Destroying passes; its deletion is held.
+    held.hold_after(1);
+    let mut first = Box::pin(engine.destroy("a"));
+    assert!(first.as_mut().now_or_never().is_none());
+    until("the deletion is being written", || held.is_holding()).await;
+    let mut second = Box::pin(engine.destroy("a"));
+    assert!(second.as_mut().now_or_never().is_none(), "it waits for the deletion");
+    held.release();
+    answered("the destruction", first).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let registered = engine.info("a").unwrap().registration;
+    answered("the second destruction", second).await.unwrap();
+    assert_eq!(engine.info("a").map(|info| info.registration).ok(), Some(registered), "the new shard was destroyed");
+    read_all(&engine, "a", &world.car).await;
+}
