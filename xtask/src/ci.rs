@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::verify::{self, Mode};
 use crate::workspace::Workspace;
 
-/// Verifies the workspace and sets up RocksDB on the way, after the lean crates have been tested.
+/// Verifies the workspace, plants a few faults, and sets up RocksDB on the way, after the lean crates have been tested.
 ///
 /// # Errors
 ///

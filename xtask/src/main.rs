@@ -8,6 +8,7 @@ mod cargo;
 mod ci;
 mod demo;
 mod docs;
+mod faults;
 mod fix;
 mod selection;
 mod setup;
@@ -58,7 +59,7 @@ enum Command {
     Fix,
     /// Checks the rules that no compiler knows: layers, sizes, headers, dependencies and more.
     Tidy,
-    /// Prints the pages that are made from the code: the state machine's tables and its picture.
+    /// Prints the pages that are made from the code: the state machine's tables and its picture, and the list of faults.
     Docs,
     /// Runs the store through random sequences of events with faults and crashes, and makes the first that fails short.
     Simulate {
@@ -74,6 +75,15 @@ enum Command {
         /// Tells all that happens in each.
         #[arg(long)]
         verbose: bool,
+    },
+    /// Lists the faults of the original, or plants them to see that their tests fail.
+    Faults {
+        /// Plants the fault of this number.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "all")]
+        plant: Option<u32>,
+        /// Plants all of them, one after the other.
+        #[arg(long)]
+        all: bool,
     },
     /// Builds the program and runs its demonstration.
     Demo {
@@ -130,6 +140,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
             arguments.extend(verbose.then(|| "--verbose".to_owned()));
             simulate::run(&workspace, &arguments).map(|()| true)
         }
+        Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
+        Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
         Command::Bench { lean, name, options } => bench::run(&workspace, lean, &name, &options).map(|()| true),
         Command::Ci => ci::run(&workspace),

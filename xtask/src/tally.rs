@@ -21,6 +21,11 @@ impl Tally {
         self.failures.extend(other.failures);
     }
 
+    /// Counts a test that has passed.
+    pub(crate) fn add_pass(&mut self) {
+        self.passed += 1;
+    }
+
     /// Counts a failure that is no test's own, such as a test program that did not come to its end.
     pub(crate) fn add_failure(&mut self, what: impl Into<String>) {
         self.failed += 1;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::cargo::Cargo;
+use crate::faults;
 use crate::selection::Selection;
 use crate::setup;
 use crate::shell;
@@ -21,7 +22,7 @@ pub(crate) enum Mode {
     Lean,
     /// RocksDB must have been set up.
     Complete,
-    /// RocksDB is set up after the lean crates have been tested.
+    /// RocksDB is set up after the lean crates have been tested, and a few faults are planted.
     CompleteWithSetup,
 }
 
@@ -48,6 +49,9 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.step("clippy, lean crates", || clippy(workspace, &selection.lean()));
     steps.tests("tests, lean crates", || test::stage(workspace, &simulate::without(selection.lean()), &[]));
     steps.tests("simulation", || simulate::stage(workspace));
+    if mode == Mode::CompleteWithSetup {
+        steps.tests("planted faults", || faults::plant_some(workspace));
+    }
     let mut documented = selection.lean();
     if let Some(crates) = selection.rocksdb().filter(|_| mode != Mode::Lean) {
         if steps.step("set-up for RocksDB", || prepare(workspace, mode)) {

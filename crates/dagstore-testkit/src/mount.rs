@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,12 +79,12 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits until a reader stands at the shut gate. Blocks the thread.
-    pub fn wait_for_reader(&self) {
+    /// Waits until a reader stands at the shut gate; `false` when none has come in time. Blocks the thread.
+    #[must_use]
+    pub fn wait_for_reader(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();
-        while state.waiting == 0 {
-            self.changed.wait(&mut state);
-        }
+        let waited = self.changed.wait_while_for(&mut state, |state| state.waiting == 0, patience);
+        !waited.timed_out()
     }
 
     /// Serves other bytes from now on; `None` is a missing source.

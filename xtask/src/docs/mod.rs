@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: the pages that are printed from the code, so that they can't say anything else than it does.
 
 mod diagram;
+mod faults;
 mod fsm;
 mod markdown;
 mod svg;
@@ -23,10 +24,11 @@ pub(crate) struct Page {
 ///
 /// # Errors
 ///
-/// When the machine has an arrow that the drawing has no place for.
+/// When the machine has an arrow that the drawing has no place for, or the list of faults can't be read.
 pub(crate) fn pages() -> Result<Vec<Page>> {
     let arrows = diagram::arrows();
     Ok(vec![
+        Page { path: "docs/faults.md", text: faults::page(&crate::faults::faults()?) },
         Page { path: "docs/fsm.md", text: fsm::page(&arrows) },
         Page { path: "docs/fsm.svg", text: svg::draw(&arrows)? },
     ])

@@ -120,7 +120,8 @@ impl Drop for World {
 /// Waits on a blocking thread until a reader stands at the shut gate.
 pub(crate) async fn reader_at(gate: &Arc<Gate>) {
     let gate = gate.clone();
-    tokio::task::spawn_blocking(move || gate.wait_for_reader()).await.unwrap();
+    let came = tokio::task::spawn_blocking(move || gate.wait_for_reader(PATIENCE)).await.unwrap();
+    assert!(came, "it never happened: a reader comes to the gate");
 }
 
 /// Every block of the car, read through the store.
