@@ -82,18 +82,26 @@ impl Watch {
     }
 }
 
+/// Where events are told.
+#[derive(Debug)]
+enum Place<T> {
+    /// Nobody has come to read. The channel allocates its room at once, so it is made when the first reader comes.
+    None,
+    Open(Sender<T>),
+    /// The store is closed.
+    Ended,
+}
+
 #[derive(Debug)]
 struct Channel<T> {
-    /// `None` once the store is closed.
-    sender: parking_lot::RwLock<Option<Sender<T>>>,
+    place: parking_lot::RwLock<Place<T>>,
     /// Counted apart from the channel, which would have to be locked to ask it.
     readers: Arc<AtomicUsize>,
 }
 
 impl<T: Clone> Default for Channel<T> {
     fn default() -> Self {
-        // The channel allocates its room at once, so it is made when the first reader comes.
-        Self { sender: parking_lot::RwLock::new(None), readers: Arc::default() }
+        Self { place: parking_lot::RwLock::new(Place::None), readers: Arc::default() }
     }
 }
 
@@ -103,13 +111,13 @@ impl<T: Clone + Send + 'static> Channel<T> {
     }
 
     fn tell(&self, event: T) {
-        if let Some(sender) = &*self.sender.read() {
+        if let Place::Open(sender) = &*self.place.read() {
             let _nobody_left = sender.send(event);
         }
     }
 
     fn read(&self) -> impl Stream<Item = Watched<T>> + Send + Unpin + use<T> {
-        let receiver = self.sender.write().get_or_insert_with(|| broadcast::channel(MOST_WAITING).0).subscribe();
+        let receiver = self.subscribe();
         let reader = Reader { receiver, _counted: Counted::new(&self.readers) };
         Box::pin(unfold(reader, |mut reader| async move {
             let watched = match reader.receiver.recv().await {
@@ -121,8 +129,22 @@ impl<T: Clone + Send + 'static> Channel<T> {
         }))
     }
 
+    fn subscribe(&self) -> Receiver<T> {
+        let mut place = self.place.write();
+        match &*place {
+            Place::Open(sender) => sender.subscribe(),
+            Place::None => {
+                let (sender, receiver) = broadcast::channel(MOST_WAITING);
+                *place = Place::Open(sender);
+                receiver
+            }
+            // Its sender is gone at once, which ends the stream.
+            Place::Ended => broadcast::channel(1).1,
+        }
+    }
+
     fn end(&self) {
-        *self.sender.write() = None;
+        *self.place.write() = Place::Ended;
     }
 }
 
