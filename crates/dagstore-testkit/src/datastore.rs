@@ -21,6 +21,8 @@ pub struct FaultyDatastore {
 #[derive(Debug, Default)]
 struct Shared {
     failing: Mutex<Option<Failing>>,
+    /// Writes fail and pass by turns: with what, and whether the last one failed.
+    alternating: Mutex<Option<(ErrorClass, bool)>>,
     panicking: AtomicBool,
     writes: AtomicU64,
     rows: AtomicU64,
@@ -53,6 +55,11 @@ impl FaultyDatastore {
         *self.shared.failing.lock() = Some(Failing { class, after, times });
     }
 
+    /// Fails every second write from now on.
+    pub fn fail_every_second_write(&self, class: ErrorClass) {
+        *self.shared.alternating.lock() = Some((class, false));
+    }
+
     /// Panics at the next write, once.
     pub fn panic_at_next_write(&self) {
         self.shared.panicking.store(true, Ordering::Relaxed);
@@ -61,6 +68,7 @@ impl FaultyDatastore {
     /// Writes pass again.
     pub fn heal(&self) {
         *self.shared.failing.lock() = None;
+        *self.shared.alternating.lock() = None;
     }
 
     /// How many handles there are, this one included.
@@ -97,6 +105,12 @@ impl FaultyDatastore {
                 return Err(Error::failed("faulty", "writing", *class, "ordered to fail"));
             }
             Some(_) | None => {}
+        }
+        if let Some((class, fails)) = &mut *self.shared.alternating.lock() {
+            *fails = !*fails;
+            if *fails {
+                return Err(Error::failed("faulty", "writing", *class, "ordered to fail by turns"));
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
 //! * [`HangingMount`] is never opened.
 //! * [`HeldDatastore`] holds writes until they are released.
+//! * [`RemoteMount`] takes as long to open a source as a test wants, and says that it isn't ready.
 //! * [`SlowDatastore`] takes longer to sync.
 //! * [`skipped`] is for a test that can't run here: it says so where the count of tests is made.
 //!
@@ -20,6 +21,7 @@ pub mod full_disk;
 mod hanging;
 mod held;
 mod mount;
+mod remote;
 mod skip;
 mod slow;
 
@@ -28,5 +30,6 @@ pub use file_system::FaultyFileSystem;
 pub use hanging::HangingMount;
 pub use held::HeldDatastore;
 pub use mount::{Gate, GatedMount};
+pub use remote::{Behaviour, Remote, RemoteMount};
 pub use skip::{fixtures, skipped};
 pub use slow::SlowDatastore;

@@ -87,6 +87,11 @@ impl Gate {
         !waited.timed_out()
     }
 
+    /// How many readers stand at the shut gate.
+    pub fn waiting(&self) -> u64 {
+        self.state.lock().waiting
+    }
+
     /// Serves other bytes from now on; `None` is a missing source.
     pub fn serve(&self, content: Option<Bytes>) {
         let mut state = self.state.lock();

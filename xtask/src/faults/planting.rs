@@ -12,6 +12,7 @@ use crate::cargo::Cargo;
 use crate::faults::list::Plant;
 use crate::faults::scratch::Scratch;
 use crate::selection::Selection;
+use crate::simulate;
 use crate::workspace::Workspace;
 
 /// How long a test may take. It has a patience of its own, and this is far longer: a test that hangs is no red one.
@@ -43,7 +44,7 @@ impl Seen {
 pub(crate) struct Planting {
     scratch: Scratch,
     target_folder: PathBuf,
-    /// All crates that need no RocksDB, so that dependencies have the same features as in other runs and aren't built again.
+    /// The crates that are tested together, so that dependencies have the same features as in other runs and aren't built again.
     selection: Vec<String>,
 }
 
@@ -54,7 +55,7 @@ impl Planting {
     ///
     /// When the workspace can't be read or copied.
     pub(crate) fn prepare(workspace: &Workspace) -> Result<Self> {
-        let selection = Selection::of(workspace)?.lean();
+        let selection = simulate::without(Selection::of(workspace)?.lean());
         let target_folder = workspace.target_folder()?;
         let scratch = Scratch::take(workspace.root(), &target_folder.join("faults"))?;
         Ok(Self { scratch, target_folder, selection })

@@ -8,8 +8,14 @@ mod damage;
 mod endings;
 mod faults;
 mod forgetting;
+mod hang;
 mod life;
+mod limits;
 mod outage;
+mod quarantine;
+mod resting;
+mod retry;
 mod stress;
 #[allow(dead_code, reason = "what only the tests of the faults use")]
 mod support;
+mod watching;

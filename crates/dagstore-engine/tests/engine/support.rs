@@ -8,12 +8,12 @@ use std::time::Duration;
 use dagstore_codec::{Codec, Codecs, encode_row};
 use dagstore_datastore::{DatastoreExt, Namespace};
 use dagstore_engine::{Engine, Error, Mode, Options, Parts, ShardAccessor};
-use dagstore_fs::SystemClock;
+use dagstore_fs::{Clock, SystemClock};
 use dagstore_index::{IndexRepo, MemoryIndexRepo};
 use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
-use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore};
-use dagstore_types::{ErrorKind, ShardRecord, ShardState};
+use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore, Remote, RemoteMount};
+use dagstore_types::{ErrorKind, ShardRecord, ShardState, UnixMillis};
 use futures_util::FutureExt;
 
 pub(crate) const URL: &str = "gated:shard";
@@ -30,6 +30,9 @@ pub(crate) struct World {
     pub(crate) index_repo: Arc<MemoryIndexRepo>,
     pub(crate) template: GatedMount,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) remote: Arc<Remote>,
+    remote_template: RemoteMount,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) car: TestCar,
     pub(crate) codec: Option<Arc<dyn Codec>>,
 }
@@ -39,7 +42,26 @@ impl World {
         let car = cars::numbered(20, 100);
         let (template, gate) = GatedMount::template(car.bytes.clone());
         let index_repo = Arc::new(MemoryIndexRepo::new());
-        Self { datastore: FaultyDatastore::in_memory(), index_repo, template, gate, car, codec: None }
+        let (remote_template, remote) = RemoteMount::template(car.bytes.clone());
+        Self {
+            datastore: FaultyDatastore::in_memory(),
+            index_repo,
+            template,
+            gate,
+            remote,
+            remote_template,
+            clock: Arc::new(SystemClock),
+            car,
+            codec: None,
+        }
+    }
+
+    /// A world whose clock goes with the runtime's, which a test may have paused.
+    pub(crate) fn with_virtual_time() -> Self {
+        let begun = tokio::time::Instant::now();
+        let mut world = Self::new();
+        world.clock = Arc::new(VirtualClock(begun));
+        world
     }
 
     pub(crate) fn with_codec(codec: Arc<dyn Codec>) -> Self {
@@ -53,6 +75,7 @@ impl World {
         registry.register("gated", self.template.clone()).unwrap();
         registry.register("bytes", BytesMount::template()).unwrap();
         registry.register("hanging", HangingMount::default()).unwrap();
+        registry.register("remote", self.remote_template.clone()).unwrap();
         registry
     }
 
@@ -63,7 +86,7 @@ impl World {
             codecs,
             registry: self.registry(),
             index_repo: self.index_repo.clone(),
-            clock: Arc::new(SystemClock),
+            clock: self.clock.clone(),
             hold: None,
         }
     }
@@ -84,9 +107,15 @@ impl World {
 
     /// A store whose writes can be held. Opening writes nothing any more.
     pub(crate) async fn open_held(&self) -> (Engine, HeldDatastore) {
+        self.open_held_with(|_| {}).await
+    }
+
+    pub(crate) async fn open_held_with(&self, change: impl FnOnce(&mut Options)) -> (Engine, HeldDatastore) {
         let held = HeldDatastore::new(Arc::new(self.datastore.clone()));
         let parts = Parts { datastore: Arc::new(held.clone()), ..self.parts() };
-        let engine = Engine::open(parts, Options::default()).await.unwrap();
+        let mut options = Options::default();
+        change(&mut options);
+        let engine = Engine::open(parts, options).await.unwrap();
         engine.resumed().await.unwrap();
         (engine, held)
     }
@@ -107,6 +136,17 @@ impl World {
 
     pub(crate) fn indices(&self) -> usize {
         self.index_repo.list().unwrap().len()
+    }
+}
+
+/// A clock that goes with the runtime's.
+#[derive(Debug)]
+struct VirtualClock(tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> UnixMillis {
+        // Some day in 2023.
+        UnixMillis(1_700_000_000_000 + u64::try_from(self.0.elapsed().as_millis()).unwrap())
     }
 }
 
