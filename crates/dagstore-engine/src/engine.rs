@@ -79,12 +79,34 @@ impl Engine {
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
     /// [`Error::Datastore`].
-    pub async fn open(mut parts: Parts, options: Options) -> Result<Self> {
+    pub async fn open(parts: Parts, options: Options) -> Result<Self> {
+        Ok(Self::open_and(parts, options, |_| ()).await?.0)
+    }
+
+    /// Opens the store as [`open`](Self::open) does, and returns the [`trace`](Self::trace) of it from the first moment on: what
+    /// is done with unfinished work stands in it, too.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn open_traced(
+        parts: Parts,
+        options: Options,
+    ) -> Result<(Self, impl Stream<Item = Watched<Trace>> + Send + Unpin + use<>)> {
+        Self::open_and(parts, options, |shared| shared.watch.traces()).await
+    }
+
+    /// Opens the store, and calls `before` before anything happens in it.
+    async fn open_and<T>(
+        mut parts: Parts,
+        options: Options,
+        before: impl FnOnce(&Shared) -> T + Send,
+    ) -> Result<(Self, T)> {
         match options.mode {
             Mode::Active => drop(Identity::read_or_create(&*parts.datastore).await?),
             Mode::Paused => drop(Identity::read(&*parts.datastore).await?),
         }
         let shared = Arc::new(Shared::new(parts.codecs.clone(), options.keep_open));
+        let watching = before(&shared);
         let loaded = restore::load(&parts, &options, &shared).await?;
         let hold = parts.hold.take();
         let core = Arc::new(Core {
@@ -126,7 +148,7 @@ impl Engine {
         let committer = Mutex::new(committer);
         let closed = tokio::sync::Mutex::new(None);
         let closing = Arc::new(Closing { core: core.clone(), committer, committer_ended, keepers, resumed, closed });
-        Ok(Self { core, closing })
+        Ok((Self { core, closing }, watching))
     }
 
     /// Registers the shard `key` for the mount of `url`; await it. An eager registration returns when the shard is

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use dagstore_codec::{Codec, Codecs};
 use dagstore_datastore::Datastore;
-use dagstore_engine::{Engine, Identity, Mode, Options, Parts};
+use dagstore_engine::{Engine, Identity, Mode, Options, Parts, Trace, Watched};
 use dagstore_fs::{Clock, FileSystem, RealFileSystem, SystemClock};
 use dagstore_index::{FingerprintKey, FsIndexRepo, IndexRepo, MemoryIndexRepo};
 use dagstore_mount::Registry;
+use futures_util::Stream;
 
 use crate::directory::Directory;
 use crate::{Dagstore, OpenError};
@@ -142,6 +143,25 @@ impl Builder {
     /// [`OpenError::Locked`] at once when another process has the directory open; [`OpenError::NoStore`] when a store that
     /// isn't there is to be opened paused; [`OpenError::DatabaseMissing`]; see [`OpenError`] for the others.
     pub async fn open(self) -> Result<Dagstore, OpenError> {
+        self.open_and(async |parts, options| Ok(Dagstore { engine: Engine::open(parts, options).await? })).await
+    }
+
+    /// Opens the store as [`open`](Self::open) does, and returns the trace of it from the first moment on: see
+    /// [`Engine::open_traced`](dagstore_engine::Engine::open_traced).
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn open_traced(
+        self,
+    ) -> Result<(Dagstore, impl Stream<Item = Watched<Trace>> + Send + Unpin + use<>), OpenError> {
+        let open = async |parts, options| {
+            let (engine, trace) = Engine::open_traced(parts, options).await?;
+            Ok((Dagstore { engine }, trace))
+        };
+        self.open_and(open).await
+    }
+
+    async fn open_and<T>(self, open: impl AsyncFnOnce(Parts, Options) -> Result<T, OpenError>) -> Result<T, OpenError> {
         let directory = match &self.directory {
             Some(path) if self.options.mode == Mode::Paused => Some(Directory::lock_existing(path)?),
             Some(path) => Some(Directory::lock(&*self.file_system, path)?),
@@ -153,7 +173,11 @@ impl Builder {
             (None, Some(directory)) => (self.backend.open(&*self.file_system, directory).await?, true),
             (None, None) => return Err(OpenError::NoPlace),
         };
-        let opened = self.open_on(datastore.clone(), directory).await;
+        let opened = async {
+            let (parts, options) = self.parts(datastore.clone(), directory).await?;
+            open(parts, options).await
+        };
+        let opened = opened.await;
         if opened.is_err() && is_own {
             // Nobody else has a handle to it, and it must be free when this call returns.
             let _what_failed_first_tells_more = datastore.close().await;
@@ -161,7 +185,12 @@ impl Builder {
         opened
     }
 
-    async fn open_on(self, datastore: Arc<dyn Datastore>, directory: Option<Directory>) -> Result<Dagstore, OpenError> {
+    /// Makes the parts that are missing.
+    async fn parts(
+        self,
+        datastore: Arc<dyn Datastore>,
+        directory: Option<Directory>,
+    ) -> Result<(Parts, Options), OpenError> {
         let file_system = self.file_system;
         let identity = identify(&*datastore, &*file_system, directory.as_ref(), self.options.mode).await?;
         let key = FingerprintKey(identity.fingerprint_key);
@@ -182,7 +211,7 @@ impl Builder {
             clock: self.clock,
             hold: directory.map(|directory| Box::new(directory.lock) as Box<_>),
         };
-        Ok(Dagstore { engine: Engine::open(parts, self.options).await? })
+        Ok((parts, self.options))
     }
 }
 

@@ -40,8 +40,8 @@ use std::ops::Deref;
 
 pub use builder::{Backend, Builder};
 pub use dagstore_engine::{
-    BlockEntry, Error, GcReport, Identity, Kept, Mode, Options, Progress, Quarantined, RecoveryPolicy, Register,
-    ResumeReport, ShardAccessor, ShardBlockstore, ShardInfo,
+    BlockEntry, Error, Failure, GcReport, Identity, Kept, Mode, Operation, Options, Progress, Quarantined,
+    RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor, ShardBlockstore, ShardInfo, Trace, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
 pub use error::OpenError;

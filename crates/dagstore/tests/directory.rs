@@ -197,3 +197,30 @@ async fn a_full_disk_fails_a_registration_and_nothing_else() {
     let temporaries = files(directory.path()).into_iter().filter(|file| file.ends_with(".tmp")).count();
     assert_eq!(temporaries, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_at_once_is_in_the_trace() {
+    use dagstore::{Operation, RecoveryPolicy, Watched};
+    use futures_util::StreamExt;
+    let outside = tempfile::tempdir().unwrap();
+    let (car, url) = car(outside.path());
+    let path = outside.path().join("a.car");
+    let builder = || Dagstore::builder().directory(outside.path().join("store"));
+    let store = builder().open().await.unwrap();
+    store.register("a", &url).lazy().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(store.acquire("a").await, Err(Error::Failed { .. })));
+    store.close().await.unwrap();
+    std::fs::write(&path, &car.bytes).unwrap();
+    let recovering = builder().configure(|options| options.recovery = RecoveryPolicy::RecoverNow);
+    let (store, trace) = recovering.open_traced().await.unwrap();
+    store.resumed().await.unwrap();
+    store.close().await.unwrap();
+    let told: Vec<_> = trace.collect().await;
+    let operations = told.iter().map(|watched| match watched {
+        Watched::Event(event) => event.operation,
+        Watched::Missed(missed) => panic!("{missed} are missing"),
+    });
+    let expected = [Operation::ShardRecover, Operation::ShardInitialize, Operation::ShardMakeAvailable];
+    assert_eq!(operations.collect::<Vec<_>>(), expected);
+}
