@@ -35,6 +35,9 @@ pub(crate) struct Cli {
     /// Tell on standard error what is being done; twice for everything.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Tell on standard error what happens to shards, operation by operation.
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -49,7 +52,9 @@ pub(crate) enum Command {
     Blocks(commands::blocks::Blocks),
     Get(commands::get::Get),
     Recover(commands::recover::Recover),
+    InitAll(commands::init_all::InitAll),
     Destroy(commands::destroy::Destroy),
+    Quarantine(commands::quarantine::Quarantine),
     Gc(commands::gc::Gc),
     Resume(commands::resume::Resume),
     Demo(demo::Demo),
@@ -90,12 +95,16 @@ fn in_one_line(message: &str) -> String {
 
 /// The command that tells more about the command that was meant.
 fn help_command(arguments: &[OsString]) -> String {
-    let program = Cli::command();
-    let named = |argument: &OsString| program.find_subcommand(argument as &OsStr).map(clap::Command::get_name);
-    match arguments.iter().find_map(named) {
-        Some(command) => format!("dagstore {command} --help"),
-        None => "dagstore --help".to_owned(),
+    let mut command = Cli::command();
+    let mut words = vec!["dagstore".to_owned()];
+    for argument in arguments {
+        if let Some(found) = command.find_subcommand(argument as &OsStr).cloned() {
+            words.push(found.get_name().to_owned());
+            command = found;
+        }
     }
+    words.push("--help".to_owned());
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -105,10 +114,16 @@ mod tests {
     #[test]
     fn every_command_says_what_it_does_and_gives_an_example() {
         Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
-            assert!(command.get_about().is_some(), "{}", command.get_name());
+        all_help(&Cli::command(), "dagstore");
+    }
+
+    fn all_help(program: &clap::Command, path: &str) {
+        for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path}");
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(after.contains(&format!("dagstore {}", command.get_name())), "{}: {after}", command.get_name());
+            assert!(after.contains(&path), "{path}: {after}");
+            all_help(command, &path);
         }
     }
 
@@ -117,6 +132,8 @@ mod tests {
         let error = Cli::try_parse_from(["dagstore", "register"]).unwrap_err();
         assert_eq!(in_one_line(&error.to_string()), "the following required arguments were not provided: <URL>...");
         assert_eq!(help_command(&["--json".into(), "register".into()]), "dagstore register --help");
+        let nested = ["quarantine", "--yes", "drop", "list"].map(OsString::from);
+        assert_eq!(help_command(&nested), "dagstore quarantine drop --help");
         assert_eq!(help_command(&["nonsense".into()]), "dagstore --help");
     }
 }

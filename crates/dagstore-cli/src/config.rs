@@ -1,4 +1,4 @@
-//! `dagstore.toml`: with which parts the store in a directory was made.
+//! `dagstore.toml`: with which parts the store in a directory was made, and how the program works with it.
 
 use std::io;
 use std::path::Path;
@@ -11,6 +11,7 @@ use dagstore::{Backend, Builder, Dagstore};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Code, Failure, build_with};
+use crate::settings::Settings;
 
 /// The name of the file in the store's directory. Where it is absent there is no store.
 pub(crate) const FILE_NAME: &str = "dagstore.toml";
@@ -21,13 +22,26 @@ const FORMAT: i64 = 1;
 /// A larger file is none of ours.
 const MOST_BYTES: u64 = 64 * 1024;
 
-const KEYS: [&str; 3] = ["format", "datastore", "codec"];
-
-/// What a store was made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a store was made with, and how to work with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Config {
     pub(crate) datastore: Datastore,
     pub(crate) codec: Codec,
+    #[serde(skip)]
+    pub(crate) engine: Settings,
+}
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Looked at before everything else.
+    #[serde(rename = "format")]
+    _format: i64,
+    datastore: Datastore,
+    codec: Codec,
+    #[serde(default)]
+    engine: Settings,
 }
 
 /// Where records are kept.
@@ -69,7 +83,7 @@ impl Config {
             let text = format!("this program was built without {feature}");
             return Err(Failure::of_text(Code::Failed, text).advise(build_with(feature)));
         }
-        Ok(Self { datastore, codec: wish.codec.unwrap_or(Codec::Cbor) })
+        Ok(Self { datastore, codec: wish.codec.unwrap_or(Codec::Cbor), engine: Settings::default() })
     }
 
     /// Reads the file in the store's directory; `None` where there is no store.
@@ -115,9 +129,22 @@ impl Config {
         Err(Failure::of_text(Code::Failed, text).advise("another --dir for a store with other settings"))
     }
 
+    /// The same, worked with as the command line says where it says something.
+    pub(crate) fn with(self, flags: Settings) -> Result<Self, Failure> {
+        let engine = flags.or(self.engine);
+        match engine.problem() {
+            None => Ok(Self { engine, ..self }),
+            Some(problem) => {
+                let advice = "dagstore register --help, which has the options of the engine";
+                Err(Failure::of_text(Code::Usage, problem).advise(advice))
+            }
+        }
+    }
+
     /// A builder for the store in the directory.
     pub(crate) fn builder(self, directory: &Path) -> Builder {
         let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend());
+        let builder = builder.configure(|options| self.engine.apply(options));
         match self.codec {
             Codec::Json => builder.codec(Json),
             Codec::Cbor => builder.codec(Cbor),
@@ -126,11 +153,7 @@ impl Config {
 
     /// Checks the format before anything else: a newer one may have other keys.
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line =
-                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
-            anyhow::anyhow!("line {line}: {}", error.message())
-        })?;
+        let table: toml::Table = text.parse().map_err(|error| placed(text, &error))?;
         match table.get("format").and_then(toml::Value::as_integer) {
             Some(FORMAT) => {}
             Some(found) if found > FORMAT => {
@@ -139,15 +162,18 @@ impl Config {
             Some(found) => anyhow::bail!("it has format {found}, which never was"),
             None => anyhow::bail!("it has no number under format"),
         }
-        let unknown: Vec<_> = table.keys().filter(|key| !KEYS.contains(&key.as_str())).map(String::as_str).collect();
-        anyhow::ensure!(unknown.is_empty(), "it has keys that nobody knows: {}", unknown.join(", "));
-        table.try_into().map_err(|error: toml::de::Error| anyhow::anyhow!("{}", error.message()))
+        let File { datastore, codec, engine, .. } = toml::from_str(text).map_err(|error| placed(text, &error))?;
+        if let Some(problem) = engine.problem() {
+            anyhow::bail!("in [engine], {problem}");
+        }
+        Ok(Self { datastore, codec, engine })
     }
 
     fn text(self) -> String {
         let (datastore, codec) = (self.datastore.backend().name(), self.codec.name());
+        let engine = Settings::template();
         format!(
-            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n"
+            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{engine}"
         )
     }
 }
@@ -183,6 +209,16 @@ impl Codec {
     }
 }
 
+/// What is wrong with the file, and in which line.
+fn placed(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let line = |place: usize| text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1;
+    let message = error.message().trim_end().replace('\n', "; ");
+    match error.span() {
+        Some(span) => anyhow::anyhow!("line {}: {message}", line(span.start)),
+        None => anyhow::anyhow!("{message}"),
+    }
+}
+
 fn read_text(path: &Path) -> io::Result<String> {
     let file = RealFileSystem.open(path)?;
     if file.size() > MOST_BYTES {
@@ -205,7 +241,7 @@ mod tests {
     fn what_is_written_is_read() {
         for datastore in [Datastore::Redb, Datastore::Rocksdb] {
             for codec in [Codec::Json, Codec::Cbor] {
-                let config = Config { datastore, codec };
+                let config = Config { datastore, codec, engine: Settings::default() };
                 assert_eq!(Config::parse(&config.text()).unwrap(), config);
             }
         }
@@ -225,7 +261,21 @@ mod tests {
     #[test]
     fn what_is_unknown_is_named() {
         let text = "format = 1\ndatastore = \"redb\"\ncodec = \"cbor\"\n";
-        assert_eq!(problem(&format!("{text}a = 1\nb = 2\n")), "it has keys that nobody knows: a, b");
+        let unknown = problem(&format!("{text}\nspeed = 1\n"));
+        assert_eq!(unknown, "line 5: unknown field `speed`, expected one of `format`, `datastore`, `codec`, `engine`");
+        for (line, expected) in [
+            ("max_speed = 1", "unknown field `max_speed`, expected one of `recovery`, `max_retries`, "),
+            ("max_fetching = 0", "invalid value: integer `0`, expected a nonzero usize"),
+            ("max_indexing = \"4\"", "invalid type: string \"4\", expected a nonzero usize"),
+            ("max_retries = -1", "invalid value: integer `-1`, expected u32"),
+            ("recovery = \"soon\"", "unknown variant `soon`, expected one of `never`, `on-acquire`, `now`"),
+            ("persist_deadline = \"soon\"", "\"soon\" is no time such as \"30s\" or \"1m 30s\": "),
+            ("persist_deadline = \"0s\"", "the time must be more than 0"),
+        ] {
+            let found = problem(&format!("{text}\n[engine]\nkeep_open = 1\n{line}\n"));
+            assert!(found.starts_with(&format!("line 7: {expected}")), "{found}");
+        }
+        assert!(problem(&format!("{text}[engine]\nfirst_pause = \"1s\"")).starts_with("in [engine], first_pause and "));
         assert!(problem(&text.replace("redb", "sled")).contains("sled"), "{}", problem(&text.replace("redb", "sled")));
         assert!(problem("format = 1\ncodec = \"cbor\"").contains("datastore"));
         assert!(problem("format = 1\nx = = 2").starts_with("line 2: "), "{}", problem("format = 1\nx = = 2"));

@@ -1,7 +1,7 @@
 //! What every command has: where the store is, how it is opened and closed, where output goes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dagstore::{Builder, Dagstore, Options, ShardAccessor, ShardKey};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
@@ -9,8 +9,10 @@ use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use crate::arguments::Cli;
 use crate::config::{Config, Wish};
 use crate::exit::{Code, Failure, Outcome, no_store, of_shard};
+use crate::live::Live;
 use crate::output::Output;
 use crate::progress::{Progress, Watched};
+use crate::settings::Settings;
 
 /// What every command has.
 #[derive(Debug)]
@@ -19,8 +21,10 @@ pub(crate) struct Context {
     pub(crate) directory: PathBuf,
     /// Whether the directory was named on the command line itself.
     pub(crate) is_directory_named: bool,
-    pub(crate) output: Output,
+    pub(crate) output: Arc<Output>,
     pub(crate) progress: Progress,
+    /// Whether what happens in the store is told.
+    trace: bool,
     opened: Mutex<Opened>,
 }
 
@@ -28,6 +32,7 @@ pub(crate) struct Context {
 #[derive(Debug, Default)]
 struct Opened {
     store: Option<Dagstore>,
+    live: Option<Live>,
     /// Nothing is opened any more.
     is_interrupted: bool,
 }
@@ -37,24 +42,26 @@ impl Context {
     pub(crate) fn new(cli: &Cli) -> Result<Self, Failure> {
         let directory = directory(cli.dir.as_deref())?;
         let progress = Progress::new(cli.json);
-        let output = Output::new(cli.json, progress.clone());
-        Ok(Self { directory, is_directory_named: cli.dir.is_some(), output, progress, opened: Mutex::default() })
+        let output = Arc::new(Output::new(cli.json, progress.clone()));
+        let (is_directory_named, trace) = (cli.dir.is_some(), cli.trace);
+        Ok(Self { directory, is_directory_named, output, progress, trace, opened: Mutex::default() })
     }
 
-    /// Opens the store that is there.
-    pub(crate) async fn open(&self) -> Outcome<Dagstore> {
-        self.open_with(self.builder()?).await
+    /// Opens the store that is there, to work as the command line says.
+    pub(crate) async fn open(&self, flags: Settings) -> Outcome<Dagstore> {
+        self.open_with(self.builder(flags)?).await
     }
 
     /// Opens the store that is there to be looked at only: nothing is resumed, collected or written.
     pub(crate) async fn open_paused(&self) -> Outcome<Dagstore> {
-        self.open_with(self.builder()?.paused()).await
+        self.open_with(self.builder(Settings::default())?.paused()).await
     }
 
     /// Opens the store that is there, or makes one. Also tells whether there was none, and what the store is made with.
     pub(crate) async fn open_or_make(
         &self,
         wish: Wish,
+        flags: Settings,
         change: impl FnOnce(&mut Options),
     ) -> Outcome<(Dagstore, Config, bool)> {
         let found = Config::read(&self.directory)?;
@@ -62,7 +69,8 @@ impl Context {
             Some(found) => found.check(wish, &self.directory).map(|()| found)?,
             None => Config::new(wish)?,
         };
-        let store = self.open_with(config.builder(&self.directory).configure(change)).await?;
+        let builder = config.with(flags)?.builder(&self.directory).configure(change);
+        let store = self.open_with(builder).await?;
         if found.is_none()
             && let Err(failure) = config.write_new(&self.directory)
         {
@@ -73,10 +81,16 @@ impl Context {
 
     /// Opens a store that was put together elsewhere.
     pub(crate) async fn open_with(&self, builder: Builder) -> Outcome<Dagstore> {
-        let store = builder.open().await?;
+        let (store, trace) = if self.trace {
+            let (store, trace) = builder.open_traced().await?;
+            (store, Some(trace))
+        } else {
+            (builder.open().await?, None)
+        };
         let is_interrupted = {
             let mut opened = self.opened();
             opened.store = Some(store.clone());
+            opened.live = Some(Live::start(&self.output, &store, trace));
             opened.is_interrupted
         };
         if is_interrupted {
@@ -88,7 +102,14 @@ impl Context {
     /// Closes the store, whatever came out of the work with it.
     pub(crate) async fn close<T>(&self, store: Dagstore, outcome: Outcome<T>) -> Outcome<T> {
         let closed = store.close().await;
-        self.opened().store = None;
+        let live = {
+            let mut opened = self.opened();
+            opened.store = None;
+            opened.live.take()
+        };
+        if let Some(live) = live {
+            live.end().await;
+        }
         // What failed first tells more.
         let value = outcome?;
         closed?;
@@ -115,10 +136,10 @@ impl Context {
         Ok(acquired.map_err(|error| of_shard(store, error))?)
     }
 
-    /// A builder for the store that is there.
-    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
+    /// A builder for the store that is there, to work as the command line says.
+    pub(crate) fn builder(&self, flags: Settings) -> Result<Builder, Failure> {
         let config = Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))?;
-        Ok(config.builder(&self.directory))
+        Ok(config.with(flags)?.builder(&self.directory))
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {

@@ -174,7 +174,13 @@ fn way_out(error: &Error) -> (Code, String) {
         Error::BlockNotFound { .. } => (Code::NotFound, "dagstore list, and dagstore blocks KEY".to_owned()),
         Error::Exists(key) => (Code::Failed, with_key("info", key) + ", or another --key"),
         Error::BeingDestroyed(key) | Error::CleanupIncomplete { key, .. } => (Code::Failed, with_key("destroy", key)),
-        Error::NotErrored(key) | Error::Quarantined { key, .. } => (Code::Failed, with_key("info", key)),
+        Error::NotErrored(key) => (Code::Failed, with_key("info", key)),
+        Error::Quarantined { key, .. } => (Code::Failed, with_key("quarantine retry", key) + ", or drop"),
+        Error::StillQuarantined { row, .. } => {
+            (Code::Failed, format!("what the cause names; dagstore quarantine drop --row {row} gives the record up"))
+        }
+        Error::NotQuarantined { .. } => (Code::NotFound, "dagstore quarantine list".to_owned()),
+        Error::NotDurable { source: Some(error), .. } => (Code::Failed, after_datastore(error)),
         Error::InUse { .. } => (Code::Failed, "again when its readers have ended".to_owned()),
         Error::Failed { key, .. } | Error::NotDurable { key, .. } | Error::IndexKeepsVanishing(key) => {
             (Code::Failed, with_key("info", key))
@@ -200,7 +206,8 @@ fn after_mount(error: &mount::Error) -> String {
     .to_owned()
 }
 
-fn after_datastore(error: &dagstore::datastore::Error) -> String {
+/// What to do about a datastore that failed.
+pub(crate) fn after_datastore(error: &dagstore::datastore::Error) -> String {
     use dagstore::datastore::ErrorClass;
     match error.class() {
         ErrorClass::Corrupt => "restore the store's directory from a backup",

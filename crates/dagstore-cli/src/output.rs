@@ -68,9 +68,40 @@ impl Output {
         self.is_terminal
     }
 
+    /// How many columns a person sees; nothing where nobody looks. A terminal that doesn't tell has the usual 80.
+    pub(crate) fn width(&self) -> Option<usize> {
+        const USUAL: usize = 80;
+        self.is_terminal.then(|| {
+            let size = rustix::termios::tcgetwinsize(io::stdout());
+            size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(USUAL)
+        })
+    }
+
     /// Writes what was gathered.
     pub(crate) fn flush(&self) -> Outcome {
         self.write(BufWriter::flush)
+    }
+
+    /// Says one line on standard error, beside the work.
+    pub(crate) fn note(&self, text: &str) {
+        self.say(&(escape(text) + "\n"));
+    }
+
+    /// Says a JSON document in one line on standard error.
+    pub(crate) fn json_note(&self, document: &impl Serialize) {
+        self.say(&(escape_json(&serde_json::to_string(document).unwrap_or_default()) + "\n"));
+    }
+
+    /// Says something on standard error that the next thing follows in the same line.
+    pub(crate) fn ask(&self, text: &str) {
+        self.say(&escape(text));
+    }
+
+    fn say(&self, text: &str) {
+        if !self.is_muted.load(Ordering::Relaxed) {
+            // Where nobody reads it there is nobody to tell.
+            let _ = self.progress.suspend(|| io::stderr().lock().write_all(text.as_bytes()));
+        }
     }
 
     /// Prints nothing any more: the program was interrupted.

@@ -1,12 +1,13 @@
 //! How far long work is, shown on standard error where that is a terminal and nowhere else.
 
+use std::fmt::Write;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
 use dagstore::{Dagstore, ShardKey};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::time::MissedTickBehavior;
 
 use crate::text::{counted, short_key};
@@ -15,6 +16,8 @@ use crate::text::{counted, short_key};
 const INTERVAL: Duration = Duration::from_millis(100);
 
 const TEMPLATE: &str = "{prefix}: {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+
+const COUNT_TEMPLATE: &str = "{prefix}: {human_pos} of {human_len} shards{msg}, {rate}, {eta} left";
 
 /// Shows how far work is, or nothing at all.
 #[derive(Debug, Clone)]
@@ -46,6 +49,20 @@ impl Progress {
         }
     }
 
+    /// Shows how many of so many shards are done, until the value is dropped. Of one or none there is nothing to show.
+    pub(crate) fn count(&self, doing: &'static str, shards: usize) -> Count {
+        let bar = self.bars.as_ref().filter(|_| shards > 1).map(|bars| {
+            let bar = bars.add(ProgressBar::new(u64::try_from(shards).unwrap_or(u64::MAX)));
+            if let Ok(style) = ProgressStyle::with_template(COUNT_TEMPLATE) {
+                bar.set_style(style.with_key("rate", show_rate));
+            }
+            bar.set_prefix(doing);
+            bar.tick();
+            (bars.clone(), bar)
+        });
+        Count { bar, failed: 0 }
+    }
+
     /// Waits for `work`, and shows meanwhile how far the store is with what is watched.
     pub(crate) async fn watch<T>(&self, store: &Dagstore, watched: Watched<'_>, work: impl Future<Output = T>) -> T {
         let Some(bars) = &self.bars else { return work.await };
@@ -70,6 +87,40 @@ impl Progress {
             }
         }
     }
+}
+
+/// How many of many shards are done.
+#[derive(Debug)]
+pub(crate) struct Count {
+    bar: Option<(MultiProgress, ProgressBar)>,
+    failed: usize,
+}
+
+impl Count {
+    /// One more is done, or has failed.
+    pub(crate) fn one(&mut self, is_good: bool) {
+        self.failed += usize::from(!is_good);
+        if let Some((_, bar)) = &self.bar {
+            if !is_good {
+                bar.set_message(format!(", {} failed", self.failed));
+            }
+            bar.inc(1);
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some((bars, bar)) = &self.bar {
+            bar.finish_and_clear();
+            bars.remove(bar);
+        }
+    }
+}
+
+fn show_rate(state: &ProgressState, text: &mut dyn Write) {
+    // Where this fails a bar lacks a word.
+    let _ = write!(text, "{:.1} a second", state.per_sec());
 }
 
 fn new_bar(bars: &MultiProgress) -> ProgressBar {

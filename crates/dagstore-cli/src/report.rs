@@ -3,7 +3,7 @@
 use dagstore::{Dagstore, Quarantined, ShardError, ShardInfo, ShardState};
 use serde::Serialize;
 
-use crate::text::time;
+use crate::text::{counted, from_now, now_ms, time};
 
 /// The state that is told of a record that can't be read. The store knows no such state.
 pub(crate) const QUARANTINED: &str = "Quarantined";
@@ -21,7 +21,12 @@ pub(crate) struct ShardReport {
     pub(crate) registration: Option<u64>,
     pub(crate) attempt: Option<u32>,
     pub(crate) starts: Option<u32>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) next_try: Option<String>,
     pub(crate) changed: Option<String>,
+    /// For people.
+    #[serde(skip)]
+    next_try_ms: Option<u64>,
 }
 
 /// Why a shard failed, or why its record can't be read.
@@ -43,7 +48,10 @@ impl ShardReport {
             registration: Some(info.registration.0),
             attempt: Some(info.attempt.0),
             starts: Some(info.starts),
+            retries: Some(info.retries),
+            next_try: info.next_try.map(|at| time(at.0)),
             changed: Some(time(info.changed.0)),
+            next_try_ms: info.next_try.map(|at| at.0),
         }
     }
 
@@ -58,8 +66,27 @@ impl ShardReport {
             registration: record.registration.map(|number| number.0),
             attempt: None,
             starts: None,
+            retries: None,
+            next_try: None,
             changed: None,
+            next_try_ms: None,
         }
+    }
+
+    /// When the store tries again by itself, as people say it.
+    pub(crate) fn next_try_from_now(&self) -> Option<String> {
+        self.next_try_ms.map(|at| from_now(at, now_ms()))
+    }
+
+    /// What was tried so far, where anything went wrong on the way.
+    pub(crate) fn tries(&self) -> Option<String> {
+        let (attempt, starts, retries) = (self.attempt?, self.starts?, self.retries?);
+        let starts = (starts > 0).then(|| format!(", {}", counted(starts, "start")));
+        let retries = (retries > 0).then(|| format!(", {retries} {}", if retries == 1 { "retry" } else { "retries" }));
+        if self.error.is_none() && starts.is_none() && retries.is_none() {
+            return None;
+        }
+        Some(format!("attempt {attempt}{}{}", starts.unwrap_or_default(), retries.unwrap_or_default()))
     }
 
     /// Every shard of the store by key, then what is quarantined.

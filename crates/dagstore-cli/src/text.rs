@@ -1,7 +1,7 @@
 //! Texts for people: what can't drive a terminal, what can be pasted into a shell, times, sizes.
 
 use std::fmt::Write;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dagstore::ShardKey;
 
@@ -66,6 +66,24 @@ pub(crate) fn time(unix_ms: u64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LAST_MS))).to_string()
 }
 
+/// The time now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long it is from `now_ms` to `at_ms`, in its two largest units at most.
+pub(crate) fn from_now(at_ms: u64, now_ms: u64) -> String {
+    let seconds = at_ms.saturating_sub(now_ms).div_ceil(1000);
+    if seconds == 0 {
+        return "due".to_owned();
+    }
+    let units = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+    let shown = units.into_iter().skip_while(|(_, count)| *count == 0).take(2).filter(|(_, count)| *count > 0);
+    let shown: Vec<_> = shown.map(|(unit, count)| format!("{count}{unit}")).collect();
+    format!("in {}", shown.join(" "))
+}
+
 /// `count` with its noun, in the plural unless it is one.
 pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
     let count = count.try_into().unwrap_or(u64::MAX);
@@ -110,6 +128,16 @@ mod tests {
         assert_eq!(time(1_735_689_600_001), "2025-01-01T00:00:00.001Z");
         assert_eq!(time(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
         assert!(time(u64::MAX).ends_with('Z'));
+    }
+
+    #[test]
+    fn what_is_to_come_is_told_in_two_units() {
+        let at = |seconds: u64| from_now(5_000 + seconds * 1000, 5_000);
+        let told = [0, 1, 60, 61, 3600, 3661, 86_399, 86_400, 90_000, 8_640_001].map(at);
+        let expected =
+            ["due", "in 1s", "in 1m", "in 1m 1s", "in 1h", "in 1h 1m", "in 23h 59m", "in 1d", "in 1d 1h", "in 100d"];
+        assert_eq!(told, expected);
+        assert_eq!((from_now(5_001, 5_000).as_str(), from_now(4_999, 5_000).as_str()), ("in 1s", "due"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::context::{Context, key};
 use crate::exit::{Outcome, of_shard};
+use crate::settings::Settings;
 
 /// List the blocks of a shard in the order of its CAR, duplicates and all.
 #[derive(Debug, Args)]
@@ -16,6 +17,8 @@ use crate::exit::{Outcome, of_shard};
 pub(crate) struct Blocks {
     /// The shard's name.
     key: String,
+    #[command(flatten)]
+    engine: Settings,
 }
 
 #[derive(Serialize)]
@@ -28,7 +31,7 @@ struct Document {
 impl Blocks {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let key = key(&self.key)?;
-        let store = context.open().await?;
+        let store = context.open(self.engine).await?;
         let outcome = print(context, &store, &key).await;
         context.close(store, outcome).await
     }

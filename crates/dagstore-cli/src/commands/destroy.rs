@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::context::{Context, key};
 use crate::exit::{Outcome, of_shard};
+use crate::settings::Settings;
 
 /// Remove a shard with its index; its CAR file stays where it is.
 #[derive(Debug, Args)]
@@ -12,6 +13,8 @@ use crate::exit::{Outcome, of_shard};
 pub(crate) struct Destroy {
     /// The shard's name.
     key: String,
+    #[command(flatten)]
+    engine: Settings,
 }
 
 #[derive(Serialize)]
@@ -23,7 +26,7 @@ struct Document<'a> {
 impl Destroy {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let key = key(&self.key)?;
-        let store = context.open().await?;
+        let store = context.open(self.engine).await?;
         let outcome = store.destroy(key.as_str()).await.map_err(|error| of_shard(&store, error).into());
         context.close(store, outcome).await?;
         if context.output.json {

@@ -6,12 +6,16 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Outcome;
+use crate::settings::Settings;
 use crate::text::counted;
 
 /// Remove the store's own files that belong to no shard, and finish destructions.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore gc")]
-pub(crate) struct Gc {}
+pub(crate) struct Gc {
+    #[command(flatten)]
+    engine: Settings,
+}
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -29,7 +33,7 @@ struct Kept<'a> {
 
 impl Gc {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let store = context.open().await?;
+        let store = context.open(self.engine).await?;
         let report = store.gc().await.map_err(Into::into);
         let report = context.close(store, report).await?;
         if context.output.json { context.output.json(&document(&report)) } else { print(context, &report) }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::context::{Context, key};
 use crate::exit::{Code, Failure, Outcome, Stop, of_shard};
 use crate::file;
+use crate::settings::Settings;
 use crate::text::{counted, shell_word};
 
 /// Read a block, checked against its CID, to standard output or a file.
@@ -29,6 +30,8 @@ pub(crate) struct Get {
     /// Take the block as it is, without hashing it.
     #[arg(long)]
     no_verify: bool,
+    #[command(flatten)]
+    engine: Settings,
 }
 
 /// A block that was found.
@@ -59,7 +62,7 @@ impl Get {
             return Err(Failure::of_text(Code::Usage, text).advise(advice).into());
         }
         let shard = self.shard.as_deref().map(key).transpose()?;
-        let store = context.open().await?;
+        let store = context.open(self.engine).await?;
         let look = Look { context, store: &store, cid: &cid, verify: !self.no_verify };
         let found = look.find(shard).await;
         let found = context.close(store, found).await?;

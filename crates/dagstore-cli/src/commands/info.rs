@@ -43,6 +43,8 @@ fn report(store: &Dagstore, key: &str) -> Result<ShardReport, Error> {
 fn print(context: &Context, report: &ShardReport) -> Outcome {
     let number = |number: Option<u64>| number.map(|number| number.to_string());
     let error = report.error.as_ref().map(|error| format!("{} ({})", error.text, error.kind));
+    let next_try = report.next_try.as_ref().zip(report.next_try_from_now());
+    let next_try = next_try.map(|(time, from_now)| format!("{time} ({from_now})"));
     let rows = [
         ("key", report.key.clone()),
         ("state", Some(report.state.to_owned())),
@@ -53,6 +55,8 @@ fn print(context: &Context, report: &ShardReport) -> Outcome {
         ("registration", number(report.registration)),
         ("attempt", number(report.attempt.map(u64::from))),
         ("starts", number(report.starts.map(u64::from))),
+        ("retries", number(report.retries.map(u64::from))),
+        ("next try", next_try),
         ("changed", report.changed.clone()),
     ];
     let mut table = Table::new();

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::config::{Codec, Config, Datastore, Wish};
 use crate::context::Context;
 use crate::exit::Outcome;
+use crate::settings::Settings;
 
 /// Make a store; the first `register` does it too, with the defaults.
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ struct Document {
 impl Init {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let wish = Wish { datastore: self.datastore, codec: self.codec };
-        let (store, config, created) = context.open_or_make(wish, |_| {}).await?;
+        let (store, config, created) = context.open_or_make(wish, Settings::default(), |_| {}).await?;
         context.close(store, Ok(())).await?;
         let directory = context.directory.display().to_string();
         if context.output.json {

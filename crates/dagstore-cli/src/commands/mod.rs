@@ -7,7 +7,9 @@ pub(crate) mod gc;
 pub(crate) mod get;
 pub(crate) mod info;
 pub(crate) mod init;
+pub(crate) mod init_all;
 pub(crate) mod list;
+pub(crate) mod quarantine;
 pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod resume;
@@ -28,7 +30,9 @@ pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
         Command::Blocks(arguments) => arguments.run(&context).await,
         Command::Get(arguments) => arguments.run(&context).await,
         Command::Recover(arguments) => arguments.run(&context).await,
+        Command::InitAll(arguments) => arguments.run(&context).await,
         Command::Destroy(arguments) => arguments.run(&context).await,
+        Command::Quarantine(arguments) => arguments.run(&context).await,
         Command::Gc(arguments) => arguments.run(&context).await,
         Command::Resume(arguments) => arguments.run(&context).await,
         Command::Demo(arguments) => arguments.run(&context).await,

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use clap::Args;
-use dagstore::{Dagstore, Error, ShardKey};
+use dagstore::{Dagstore, ShardKey};
 use futures_util::StreamExt;
 use serde::Serialize;
 
 use crate::config::Wish;
 use crate::context::{Context, key};
 use crate::exit::{Code, Failure, Outcome, of_shard};
+use crate::many::{FailedReport, Failures};
 use crate::progress::Watched;
 use crate::report::ShardReport;
+use crate::settings::Settings;
 use crate::source::Source;
-use crate::text::short_key;
 
 /// How many shards are registered at once. The store itself decides how many it indexes at once.
 const AT_ONCE: usize = 16;
@@ -38,6 +39,8 @@ pub(crate) struct Register {
     /// Paths of CAR files, or URLs.
     #[arg(required = true, value_name = "URL")]
     urls: Vec<OsString>,
+    #[command(flatten)]
+    engine: Settings,
 }
 
 /// A shard that is to be registered.
@@ -53,23 +56,15 @@ type Registered = (Wanted, Result<ShardReport, Failure>);
 
 #[derive(Serialize)]
 struct Document<'a> {
-    registered: Vec<&'a ShardReport>,
-    failed: Vec<Failed<'a>>,
-}
-
-#[derive(Serialize)]
-struct Failed<'a> {
-    key: &'a str,
-    url: &'a str,
-    error: String,
-    r#try: &'a str,
+    registered: Vec<ShardReport>,
+    failed: Vec<FailedReport<'a>>,
 }
 
 impl Register {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let wanted = self.wanted()?;
         let change = |options: &mut dagstore::Options| options.verify_on_index = !self.no_verify;
-        let (store, ..) = context.open_or_make(Wish::default(), change).await?;
+        let (store, ..) = context.open_or_make(Wish::default(), self.engine, change).await?;
         let outcome = register_all(context, &store, wanted, self.lazy).await;
         context.close(store, outcome).await
     }
@@ -102,19 +97,26 @@ async fn register_all(context: &Context, store: &Dagstore, wanted: Vec<Wanted>, 
     let mut works = futures_util::stream::iter(works).buffer_unordered(AT_ONCE);
     let mut all: Vec<Registered> = Vec::new();
     let mut printed = Ok(());
-    while let Some(one) = works.next().await {
+    while let Some((wanted, report)) = works.next().await {
         // Even if nobody reads what is printed, the others are registered.
-        if printed.is_ok() && !context.output.json {
-            printed = context.output.line(&line(&one));
+        if let (Ok(()), Ok(report), false) = (&printed, &report, context.output.json) {
+            printed = context.output.line(&format!("registered {}: {}", wanted.key, report.state));
         }
-        all.push(one);
+        all.push((wanted, report));
     }
     all.sort_by_key(|(wanted, _)| wanted.place);
+    let (mut registered, mut failures) = (Vec::new(), Failures::none_of(all.len()));
+    for (wanted, report) in all {
+        match report {
+            Ok(report) => registered.push(report),
+            Err(failure) => failures.add(wanted.key, Some(wanted.url), failure),
+        }
+    }
     if context.output.json {
-        printed = context.output.json(&document(&all));
+        printed = context.output.json(&Document { registered, failed: failures.reports() });
     }
     printed?;
-    summary(all)
+    failures.end(&context.output)
 }
 
 async fn register_one(context: &Context, store: &Dagstore, wanted: Wanted, lazy: bool) -> Registered {
@@ -126,43 +128,4 @@ async fn register_one(context: &Context, store: &Dagstore, wanted: Wanted, lazy:
         Err(error) => Err(of_shard(store, error)),
     };
     (wanted, report)
-}
-
-fn line((wanted, report): &Registered) -> String {
-    match report {
-        Ok(report) => format!("registered {}: {}", wanted.key, report.state),
-        Err(failure) => format!("failed {}: {}", wanted.key, reason(failure)),
-    }
-}
-
-/// What happened, without saying once more to which shard.
-fn reason(failure: &Failure) -> String {
-    match failure.error.downcast_ref::<Error>() {
-        Some(Error::Failed { source, .. }) => source.to_string(),
-        _ => failure.cause(),
-    }
-}
-
-fn document(all: &[Registered]) -> Document<'_> {
-    let registered = all.iter().filter_map(|(_, report)| report.as_ref().ok()).collect();
-    let failed = all.iter().filter_map(|(wanted, report)| {
-        let failure = report.as_ref().err()?;
-        Some(Failed { key: wanted.key.as_str(), url: &wanted.url, error: failure.cause(), r#try: &failure.advice })
-    });
-    Document { registered, failed: failed.collect() }
-}
-
-/// The failure of all: that of the only one that failed, or a count.
-fn summary(all: Vec<Registered>) -> Outcome {
-    let count = all.len();
-    let mut failed: Vec<_> = all.into_iter().filter_map(|(wanted, report)| Some((wanted.key, report.err()?))).collect();
-    match failed.len() {
-        0 => Ok(()),
-        1 => Err(failed.remove(0).1.into()),
-        failures => {
-            let (key, first) = failed.remove(0);
-            let text = format!("{failures} of {count} failed; the first, {}: {}", short_key(&key), reason(&first));
-            Err(Failure::of_text(Code::Failed, text).advise("dagstore list --state errored").into())
-        }
-    }
 }

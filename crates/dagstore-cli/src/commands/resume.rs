@@ -7,12 +7,16 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::exit::{Code, Failure, Outcome};
 use crate::progress::Watched;
+use crate::settings::Settings;
 use crate::text::counted;
 
 /// Finish what was interrupted, and say what became of it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore resume")]
-pub(crate) struct Resume {}
+pub(crate) struct Resume {
+    #[command(flatten)]
+    engine: Settings,
+}
 
 #[derive(Serialize)]
 struct Document {
@@ -25,7 +29,7 @@ struct Document {
 
 impl Resume {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let store = context.open().await?;
+        let store = context.open(self.engine).await?;
         let report = context.progress.watch(&store, Watched::All, store.resumed()).await;
         let report = context.close(store, report.map_err(Into::into)).await?;
         print(context, &report)?;

@@ -11,6 +11,7 @@ use dagstore::{Dagstore, Error};
 
 use crate::context::{Context, key};
 use crate::exit::{Outcome, Stop, of_shard};
+use crate::settings::Settings;
 use crate::source::Source;
 
 /// How often the store is asked how far it is.
@@ -35,7 +36,7 @@ impl DemoChild {
         let mut registry = Registry::with_defaults();
         let slow = Throttled::new(FileMount::template(), self.bytes_per_second);
         registry.replace("file", slow).map_err(Error::from)?;
-        let store = context.open_with(context.builder()?.registry(registry)).await?;
+        let store = context.open_with(context.builder(Settings::default())?.registry(registry)).await?;
         let outcome = register(context, &store, &self.key, &source.url).await;
         context.close(store, outcome).await
     }

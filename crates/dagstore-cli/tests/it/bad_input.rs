@@ -39,18 +39,23 @@ fn one_that_fails_does_not_hold_the_others_up() {
         place.car(&format!("{name}.car"), 1, 3, 10);
     }
     let ran = place.run(&["register", "a.car", "absent.car", "b.car"]);
-    let mut lines: Vec<_> = ran.text().lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let mut lines: Vec<_> = ran.text().lines().collect();
     lines.sort_unstable();
-    assert_eq!(lines, ["failed absent", "registered a", "registered b"]);
+    assert_eq!(lines, ["registered a: Available", "registered b: Available"]);
     let (error, _) = ran.failed(1);
     assert!(error.ends_with("absent.car doesn't exist"), "{error}");
+    let ran = place.run(&["register", "a.car", "absent.car"]);
+    let (told, error, advice) = ran.failed_each();
+    assert_eq!((ran.text(), error, advice), ("", "2 of 2 shards failed", "dagstore info a, or another --key"));
+    assert_eq!(told[0], "a: the shard a exists already");
+    assert!(told[1].starts_with("absent: ") && told[1].ends_with("absent.car doesn't exist"), "{told:?}");
     let ran = place.run(&["--json", "register", "a.car", "absent.car", "b.car"]);
     let document: serde_json::Value = serde_json::from_str(ran.text()).unwrap();
     assert_eq!(document["registered"].as_array().unwrap().len(), 0);
     let keys: Vec<_> = document["failed"].as_array().unwrap().iter().map(|failed| failed["key"].clone()).collect();
     assert_eq!(keys, ["a", "absent", "b"]);
     let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
-    assert_eq!(error["error"], "3 of 3 failed; the first, a: the shard a exists already");
+    assert_eq!(error["error"], "3 of 3 shards failed; the first, a: the shard a exists already");
     assert_eq!((ran.code, &error["code"]), (Some(1), &serde_json::json!(1)));
 }
 
@@ -138,7 +143,7 @@ fn every_command_helps_with_an_example() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(names.len(), 15, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         assert!(place.run(&[name, "--help"]).done().text().contains("\nExample"), "{name}");
     }

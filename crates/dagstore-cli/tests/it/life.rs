@@ -112,7 +112,7 @@ fn a_shard_recovers_when_its_file_is_mended() {
     assert_eq!((&shard["state"], &shard["error"]["kind"]), (&json!("Errored"), &json!("truncated-car")));
     place.run(&["recover", "a"]).failed(1);
     std::fs::write(&car.path, &whole).unwrap();
-    assert_eq!(place.json(&["recover", "a"])["state"], "Available");
+    assert_eq!(place.json(&["recover", "a"])["recovered"][0]["state"], "Available");
     let (error, _) = place.run(&["recover", "a"]).failed(1);
     assert_eq!(error, "the shard a hasn't failed: there is nothing to recover");
     assert_eq!(place.files("store/index").len(), 1);

@@ -68,7 +68,20 @@ fn with_json_there_is_nothing_else() {
     let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
     assert_eq!(document["failed"][0]["error"], error["error"]);
     assert_eq!((ran.code, &error["try"]), (Some(1), &"dagstore destroy bad, and register an intact file".into()));
-    let fields = ["key", "state", "url", "lazy", "error", "references", "registration", "attempt", "starts", "changed"];
+    let fields = [
+        "key",
+        "state",
+        "url",
+        "lazy",
+        "error",
+        "references",
+        "registration",
+        "attempt",
+        "starts",
+        "retries",
+        "next_try",
+        "changed",
+    ];
     for shard in place.json_lines(&["list"]) {
         let mut found: Vec<_> = shard.as_object().unwrap().keys().map(String::as_str).collect();
         let mut expected = fields.to_vec();
@@ -123,5 +136,8 @@ fn every_shell_gets_its_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ran = place.run(&["completions", shell]).done();
         assert!(ran.text().contains("register") && !ran.text().contains("demo-child"), "{shell}");
+        for word in ["init-all", "quarantine", "max-retries", "concurrency", "trace", "on-acquire"] {
+            assert!(ran.text().contains(word), "{shell}: {word}");
+        }
     }
 }

@@ -19,6 +19,9 @@ fn a_store_is_made_once() {
     for line in ["format = 1", "datastore = \"redb\"", "codec = \"json\""] {
         assert!(remembered.lines().any(|found| found == line), "{remembered}");
     }
+    for line in ["[engine]", "#max_indexing = 4", "#first_pause = \"30s\""] {
+        assert!(remembered.lines().any(|found| found == line), "{remembered}");
+    }
 }
 
 #[test]
@@ -35,12 +38,15 @@ fn the_first_registration_makes_the_store() {
 fn without_a_store_nothing_is_found_and_nothing_is_made() {
     let place = Place::new();
     let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 11] = [
         &["list"],
         &["info", "k"],
         &["blocks", "k"],
         &["get", cid],
         &["recover", "k"],
+        &["init-all"],
+        &["quarantine", "list"],
+        &["quarantine", "drop", "k"],
         &["destroy", "k"],
         &["gc"],
         &["resume"],
@@ -62,7 +68,9 @@ fn settings_that_are_not_understood_are_refused() {
             "format = 2\nshiny = true\n".to_owned(),
             "it has format 2, and this program knows up to 1; use a newer program",
         ),
-        (format!("{good}sync = false\nspeed = 9\n"), "it has keys that nobody knows: speed, sync"),
+        (format!("speed = 9\n{good}"), "line 1: unknown field `speed`, expected one of "),
+        (format!("{good}keep_open = 1\nsync = false\n"), "unknown field `sync`, expected one of `recovery`, "),
+        (format!("{good}max_indexing = 0\n"), "invalid value: integer `0`, expected a nonzero"),
         (good.replace("redb", "sled"), "unknown variant `sled`"),
         ("format = = 1".to_owned(), "line 1: "),
         (String::new(), "it has no number under format"),
@@ -78,6 +86,42 @@ fn settings_that_are_not_understood_are_refused() {
     }
     std::fs::write(&path, good).unwrap();
     place.run(&["list"]).done();
+}
+
+#[test]
+fn the_engine_works_as_the_file_or_the_command_line_says() {
+    let place = Place::with_store();
+    let car = place.car("a.car", 1, 3, 10);
+    place.run(&["register", "--lazy", "a.car"]).done();
+    std::fs::rename(&car.path, place.root().join("away")).unwrap();
+    let next_try = || place.json(&["info", "a"])["next_try"].as_str().map(str::to_owned);
+    place.run(&["blocks", "a"]).failed(1);
+    assert_eq!(next_try(), None);
+    place.run(&["recover", "a", "--max-retries", "2", "--first-pause", "1h"]).failed(1);
+    assert!(next_try().is_some());
+    let path = place.store().join("dagstore.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let with = |lines: &str| std::fs::write(&path, file.replace("[engine]\n", &format!("[engine]\n{lines}"))).unwrap();
+    with("max_retries = 2\nfirst_pause = \"1h\"\n");
+    place.run(&["recover", "a"]).failed(1);
+    assert!(next_try().is_some());
+    place.run(&["recover", "a", "--max-retries", "0"]).failed(1);
+    assert_eq!(next_try(), None);
+    std::fs::rename(place.root().join("away"), &car.path).unwrap();
+    // Nobody has to recover it where the store does so when it is read.
+    place.run(&["blocks", "a"]).failed(1);
+    with("recovery = \"on-acquire\"\n");
+    assert_eq!(place.json_lines(&["blocks", "a"]).len(), 3);
+    let cases: [(&[&str], &str); 4] = [
+        (&["--first-pause", "1s"], "first_pause and longest_pause mean nothing without max_retries"),
+        (&["--max-indexing", "0"], "invalid value '0' for '--max-indexing <N>'"),
+        (&["--persist-deadline", "soon"], "invalid value 'soon' for '--persist-deadline <TIME>'"),
+        (&["--recovery", "soon"], "invalid value 'soon' for '--recovery <WHEN>'"),
+    ];
+    for (arguments, expected) in cases {
+        let (error, _) = place.run(&[&["resume"], arguments].concat()).failed(2);
+        assert!(error.starts_with(expected), "{error}");
+    }
 }
 
 #[cfg(not(feature = "rocksdb"))]

@@ -1,6 +1,8 @@
 //! A store in a directory of its own, the program run on it, and CAR files to put into it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -155,6 +157,50 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     }
 }
 
+/// A terminal that somebody looks at.
+pub(crate) struct Terminal {
+    ours: File,
+    theirs: File,
+}
+
+impl Terminal {
+    pub(crate) fn new(columns: u16) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+        let theirs = File::options().read(true).write(true).open(name).unwrap();
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(theirs.as_fd(), size).unwrap();
+        Self { ours: ours.into(), theirs }
+    }
+
+    pub(crate) fn stream(&self) -> Stdio {
+        self.theirs.try_clone().unwrap().into()
+    }
+
+    /// Runs the command, types the text, and returns how it ended, what it wrote into a pipe and what was seen.
+    pub(crate) fn run(mut self, mut command: Command, typed: &str) -> (Option<i32>, String, String) {
+        let mut process = command.spawn().unwrap();
+        // They hold the terminal's other end, too.
+        drop((command, self.theirs));
+        self.ours.write_all(typed.as_bytes()).unwrap();
+        let mut stdout = process.stdout.take();
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        // Reading fails when nobody has the other end any more.
+        while let Ok(count @ 1..) = self.ours.read(&mut buffer) {
+            seen.extend(&buffer[..count]);
+        }
+        let mut text = String::new();
+        if let Some(stdout) = &mut stdout {
+            stdout.read_to_string(&mut text).unwrap();
+        }
+        (process.wait().unwrap().code(), text, String::from_utf8(seen).unwrap())
+    }
+}
+
 impl Ran {
     /// It succeeded, and said nothing on standard error.
     #[track_caller]
@@ -173,6 +219,16 @@ impl Ran {
         let advice = advice.strip_prefix("try: ").unwrap_or_else(|| panic!("{advice}"));
         assert!(!error.is_empty() && !advice.is_empty() && self.stderr.ends_with('\n'));
         (error.to_owned(), advice.to_owned())
+    }
+
+    /// Several shards failed: the lines that say which, and the last two, the failure of all and the way out.
+    #[track_caller]
+    pub(crate) fn failed_each(&self) -> (Vec<&str>, &str, &str) {
+        assert_eq!(self.code, Some(1), "{}: {}", self.what, self.stderr);
+        let lines: Vec<_> = self.stderr.lines().collect();
+        let [told @ .., error, advice] = &lines[..] else { panic!("{}: {}", self.what, self.stderr) };
+        let told = told.iter().map(|line| line.strip_prefix("failed ").unwrap()).collect();
+        (told, error.strip_prefix("error: ").unwrap(), advice.strip_prefix("try: ").unwrap())
     }
 
     pub(crate) fn text(&self) -> &str {
