@@ -115,6 +115,8 @@ pub(crate) enum DatastoreFault {
     WrittenButFailed(u64),
     /// As [`NeedsReopen`](Self::NeedsReopen), and so many reopenings fail as well.
     NoReopen(u64),
+    /// So many writes fail, applied or not, and trying again is said not to help.
+    Corrupt(u64),
     /// Every write takes so many milliseconds.
     Slow(u64),
     /// So many reads fail.
@@ -236,13 +238,14 @@ fn fault(rng: &mut Rng, keys: usize) -> What {
         }
         5..8 => {
             let times = rng.pick(&[1, 1, 2, 5, u64::MAX]);
-            let fault = match rng.below(8) {
+            let fault = match rng.below(9) {
                 0 => DatastoreFault::Transient(times),
                 1 => DatastoreFault::Permanent(times),
                 2 | 3 => DatastoreFault::NeedsReopen(times),
                 4 => DatastoreFault::WrittenButFailed(times),
                 5 => DatastoreFault::NoReopen(few),
-                6 => DatastoreFault::Slow(rng.pick(&[20, 500, 15_000])),
+                6 => DatastoreFault::Corrupt(times),
+                7 => DatastoreFault::Slow(rng.pick(&[20, 500, 15_000])),
                 _ => DatastoreFault::Reads(few),
             };
             What::Datastore { fault }

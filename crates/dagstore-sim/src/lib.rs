@@ -32,6 +32,7 @@ mod checks;
 mod disk;
 mod event;
 mod ledger;
+mod panics;
 mod process;
 mod repo;
 mod rest;

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use crate::disk::Failing;
 use crate::event::{DatastoreFault, Event, KEYS, RepoFault, Sequence, Setup, Then, What};
 use crate::ledger::{Ledger, Mark};
+use crate::panics;
 use crate::process::{self, Call, Outcome, Process, name};
 use crate::world::World;
 use dagstore_datastore::ErrorClass;
@@ -121,6 +122,9 @@ impl Run {
             }
             self.check_all();
         });
+        if let Some(panic) = panics::noted() {
+            self.world.breaks("panic", || panic);
+        }
     }
 
     fn act(&mut self, what: What) {
@@ -210,6 +214,7 @@ impl Run {
                 disk.failing = failing(ErrorClass::NeedsReopen, times, None);
                 disk.failing_reopens = times;
             }
+            DatastoreFault::Corrupt(times) => disk.failing = failing(ErrorClass::Corrupt, times, None),
             DatastoreFault::Slow(milliseconds) => {
                 disk.slow = milliseconds;
                 disk.was_slow = true;

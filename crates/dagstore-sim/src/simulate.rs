@@ -1,6 +1,7 @@
 //! Many sequences, on all cores; and the one that fails, made short.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::event::Sequence;
+use crate::panics;
 use crate::run::{Counts, Run};
 use crate::world::{Broken, World};
 
@@ -104,21 +106,28 @@ pub fn replay(seed: u64, events: u64) -> (Vec<String>, Option<Broken>) {
 /// Runs one sequence. Returns the rule that was broken, and what happened if that is wanted.
 fn run(sequence: &Sequence, traced: bool) -> (Counts, Option<Broken>, Vec<String>) {
     let world = World::new(&sequence.setup, traced);
-    let counts = match Run::new(sequence, world.clone()) {
-        Ok(mut run) => {
-            for event in &sequence.events {
-                if !world.is_broken() {
-                    run.step(event);
-                }
-            }
-            if world.is_broken() { run.counts } else { run.finish() }
-        }
+    let counts = panics::noting(|| run_in(&world, sequence)).unwrap_or_default();
+    if let Some(panic) = panics::noted() {
+        world.breaks("panic", || panic);
+    }
+    (counts, world.broken(), world.take_trace())
+}
+
+fn run_in(world: &Arc<World>, sequence: &Sequence) -> Counts {
+    let mut run = match Run::new(sequence, world.clone()) {
+        Ok(run) => run,
         Err(error) => {
             world.breaks("machine", || format!("there is no runtime: {error}"));
-            Counts::default()
+            return Counts::default();
         }
     };
-    (counts, world.broken(), world.take_trace())
+    for event in &sequence.events {
+        run.step(event);
+        if world.is_broken() {
+            return run.counts;
+        }
+    }
+    run.finish()
 }
 
 /// Drops events for as long as the sequence still breaks the same rule.
