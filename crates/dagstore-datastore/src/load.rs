@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn rows_become_full_pages_in_their_order() {
-        let rows = (0..1_000_u16).map(|at| (at.to_be_bytes(), vec![7_u8; 1_000]));
+        let rows = (0..4_000_u16).map(|at| (at.to_be_bytes(), vec![7_u8; 1_000]));
         let pages: Vec<RowPage> = stream_of_rows(rows).map(|page| page.unwrap()).collect().now_or_never().unwrap();
         assert!(pages.len() > 2 && pages[..pages.len() - 1].iter().all(RowPage::is_full));
         let keys: Vec<_> = pages.iter().flat_map(RowPage::iter).map(|(key, _)| key.to_vec()).collect();
-        assert_eq!(keys, (0..1_000_u16).map(|at| at.to_be_bytes().to_vec()).collect::<Vec<_>>());
+        assert_eq!(keys, (0..4_000_u16).map(|at| at.to_be_bytes().to_vec()).collect::<Vec<_>>());
         assert!(stream_of_rows([(b"", b""); 0]).next().now_or_never().unwrap().is_none());
     }
 }

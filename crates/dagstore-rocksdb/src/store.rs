@@ -91,6 +91,10 @@ impl Datastore for RocksdbDatastore {
     }
 }
 
+/// What RocksDB puts before a batch's writes, and at most between them: tag, column family and two lengths.
+const HEADER_BYTES: usize = 12;
+const ROW_BYTES: usize = 1 + 5 + 2 + 4;
+
 pub(crate) struct RocksdbEngine {
     database: DB,
     /// For column families that are made later.
@@ -116,7 +120,8 @@ impl Engine for RocksdbEngine {
         }
         // A scan of everything would push out of the cache what look-ups need.
         options.fill_cache(false);
-        options.set_readahead_size(RowPage::TARGET_BYTES);
+        // What is read ahead of the page's end is read in vain.
+        options.set_readahead_size(RowPage::TARGET_BYTES / 4);
         let mut rows = self.database.raw_iterator_cf_opt(&family, options);
         match after {
             None => rows.seek(prefix),
@@ -136,7 +141,7 @@ impl Engine for RocksdbEngine {
 
     fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
         let mut families: Vec<(Namespace, Arc<BoundColumnFamily<'_>>)> = Vec::new();
-        let mut rows = WriteBatch::with_capacity_bytes(batch.byte_len());
+        let mut rows = WriteBatch::with_capacity_bytes(batch.byte_len() + HEADER_BYTES + batch.len() * ROW_BYTES);
         for write in batch.iter() {
             let known = families.iter().position(|(namespace, _)| *namespace == write.namespace);
             let at = known.unwrap_or(families.len());

@@ -5,7 +5,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join;
@@ -248,15 +248,13 @@ pub(super) async fn dropped_loads_leave_a_beginning(bench: &Bench<'_>) -> Outcom
 pub(super) async fn others_go_on_beside_a_load(bench: &Bench<'_>) -> Outcome {
     let store = bench.open().await?;
     let whole = rows(2_400, 20);
-    let others_are_done = Arc::new(AtomicBool::new(false));
+    let (is_waiting, others_are_done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // The load gets its last page when the others are through, or when they obviously wait for it.
-    let (last_page, done, patience) = (page(&whole[2_000..]), Arc::clone(&others_are_done), bench.patience());
+    let (last_page, patience) = (page(&whole[2_000..]), bench.patience());
+    let (waiting, done) = (Arc::clone(&is_waiting), Arc::clone(&others_are_done));
     let last = async move {
-        let begin = Instant::now();
-        while !done.load(Ordering::Acquire) && begin.elapsed() < patience {
-            tokio::task::yield_now().await;
-        }
-        if done.load(Ordering::Acquire) {
+        waiting.store(true, Ordering::Release);
+        if comes_true(&done, patience).await {
             return Ok(last_page);
         }
         Err(Error::failed("source", "read", ErrorClass::Permanent, "other calls wait for the end of a load"))
@@ -266,12 +264,21 @@ pub(super) async fn others_go_on_beside_a_load(bench: &Bench<'_>) -> Outcome {
         let store = Arc::clone(&store);
         async move { store.bulk_load(ROWS, source.chain(stream::once(last)).boxed()).await }
     });
+    ensure!(comes_true(&is_waiting, patience).await, "a load doesn't ask for its rows");
     let others = others(&store).await;
     others_are_done.store(true, Ordering::Release);
     loading.await.map_err(|error| Problem::new(format!("a load ended badly: {error}")))??;
     others?;
     expect_rows(&*store, ROWS, b"", &whole).await?;
     expect_rows(&*store, Namespace::new("another"), b"", &rows(1_500, 21)).await
+}
+
+async fn comes_true(flag: &AtomicBool, patience: Duration) -> bool {
+    let begin = Instant::now();
+    while !flag.load(Ordering::Acquire) && begin.elapsed() < patience {
+        tokio::task::yield_now().await;
+    }
+    flag.load(Ordering::Acquire)
 }
 
 async fn others(store: &Arc<dyn Datastore>) -> Outcome {

@@ -94,7 +94,7 @@ impl Factory for BrokenStores {
     }
 
     fn patience(&self) -> Duration {
-        if self.fault == Fault::HoldsOthersUp { Duration::from_millis(50) } else { Duration::from_mins(1) }
+        if self.fault == Fault::HoldsOthersUp { Duration::from_secs(1) } else { Duration::from_mins(1) }
     }
 }
 

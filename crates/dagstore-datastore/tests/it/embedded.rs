@@ -196,7 +196,7 @@ async fn a_stream_does_not_keep_a_dropped_database_open() {
     let disk = Disk::default();
     let store = disk.open().await.unwrap();
     for at in 0..8_u8 {
-        store.put(ROWS, &[at], &vec![at; 100_000]).await.unwrap();
+        store.put(ROWS, &[at], &vec![at; 400_000]).await.unwrap();
     }
     let mut stream = store.scan(ROWS, b"");
     assert!(stream.next().await.unwrap().unwrap().len() < 8);

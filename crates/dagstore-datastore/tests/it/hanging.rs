@@ -15,7 +15,7 @@ const ROWS: Namespace = Namespace::new("rows");
 async fn store(disk: &Disk) -> Arc<DiskStore> {
     let store = disk.open().await.unwrap();
     for at in 0..8_u8 {
-        store.put(ROWS, &[at], &vec![at; 100_000]).await.unwrap();
+        store.put(ROWS, &[at], &vec![at; 400_000]).await.unwrap();
     }
     Arc::new(store)
 }
