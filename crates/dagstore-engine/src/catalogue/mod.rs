@@ -236,3 +236,50 @@ impl Part {
         self.awake.find(hash, |cell| cell.key().as_str() == key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use dagstore_codec::Codecs;
+    use dagstore_types::{ErrorKind, ShardError, UnixMillis};
+
+    use super::*;
+
+    fn record(number: u64) -> ShardRecord {
+        let key = ShardKey::new(&format!("shard {number}")).unwrap();
+        let mut record = ShardRecord::new(key, "file:///x".into(), true, Registration(number), UnixMillis(number));
+        if number.is_multiple_of(3) {
+            record.state = ShardState::Errored;
+            record.error = Some(ShardError::new(ErrorKind::SourceMissing, "it isn't there"));
+            record.next_try = Some(UnixMillis(7));
+        }
+        record
+    }
+
+    #[test]
+    fn shards_wake_one_by_one_and_rest_with_all_that_is_known_of_them() {
+        let shared = Arc::new(Shared::new(Codecs::default(), 0));
+        let catalogue = Catalogue::new(shared.clone());
+        let awake = || (shared.awake.load(Ordering::Relaxed), catalogue.cells().len());
+        let records: Vec<_> = (1..=1_000).map(record).collect();
+        for record in &records {
+            assert!(catalogue.add(Shard::resting(record.clone(), record.error.is_some())));
+        }
+        assert_eq!(awake(), (0, 0));
+        let held: Vec<_> = records.iter().filter_map(|record| catalogue.get(record.key.as_str())).collect();
+        assert_eq!(awake(), (1_000, 1_000));
+        catalogue.put_to_rest(true);
+        assert_eq!(awake(), (1_000, 1_000), "somebody holds them");
+        drop(held);
+        catalogue.put_to_rest(false);
+        assert_eq!(awake(), (0, 0));
+        for record in &records {
+            let cell = catalogue.get(record.key.as_str()).unwrap();
+            cell.with(|state| {
+                assert_eq!(state.shard.record(), Some(record));
+                assert_eq!(state.shard.recovers_on_acquire(), record.error.is_some());
+            });
+        }
+    }
+}

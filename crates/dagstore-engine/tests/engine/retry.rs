@@ -146,14 +146,3 @@ async fn a_recovery_by_hand_begins_to_count_again() {
     tokio::time::sleep(100 * PAUSE).await;
     assert_eq!((world.gate.opens(), info(&engine).state), (opens, ShardState::Available));
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_try_to_come_does_not_hit_the_next_shard_of_the_key() {
-    let world = World::with_virtual_time();
-    let engine = open_failed(&world).await;
-    engine.destroy("a").await.unwrap();
-    engine.register("a", URL).lazy().await.unwrap();
-    let opens = world.gate.opens();
-    tokio::time::sleep(100 * PAUSE).await;
-    assert_eq!((world.gate.opens(), info(&engine).state), (opens, ShardState::New));
-}
