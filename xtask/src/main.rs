@@ -66,12 +66,12 @@ enum Command {
         /// The first seed; one of the moment where none is given.
         #[arg(long)]
         seed: Option<u64>,
-        /// How many sequences.
-        #[arg(long, default_value_t = 10_000)]
-        sequences: u64,
-        /// How many events a sequence has on the average.
-        #[arg(long, default_value_t = 36)]
-        events: u64,
+        /// How many sequences; some where none is given.
+        #[arg(long)]
+        sequences: Option<u64>,
+        /// How many events a sequence has on the average; as in the tests where none is given.
+        #[arg(long)]
+        events: Option<u64>,
         /// Tells all that happens in each.
         #[arg(long)]
         verbose: bool,
@@ -133,12 +133,9 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Tidy => tidy::run(&workspace),
         Command::Docs => docs::run(&workspace).map(|()| true),
         Command::Simulate { seed, sequences, events, verbose } => {
-            let options =
-                [("--seed", seed.unwrap_or_else(simulate::seed)), ("--sequences", sequences), ("--events", events)];
-            let mut arguments: Vec<String> =
-                options.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect();
-            arguments.extend(verbose.then(|| "--verbose".to_owned()));
-            simulate::run(&workspace, &arguments).map(|()| true)
+            let seed = seed.unwrap_or_else(simulate::seed);
+            let numbers = [("--seed", Some(seed)), ("--sequences", sequences), ("--events", events)];
+            simulate::run(&workspace, &numbers, verbose).map(|()| true)
         }
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),

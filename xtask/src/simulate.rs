@@ -27,9 +27,17 @@ const SEQUENCES_VARIABLE: &str = "DAGSTORE_SIM_SEQUENCES";
 /// # Errors
 ///
 /// When the build fails, or a sequence.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, numbers: &[(&str, Option<u64>)], is_verbose: bool) -> Result<()> {
     let mut command = Cargo::plain(workspace).command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE, "--"]);
-    shell::run(command.args(arguments))
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            command.arg(name).arg(number.to_string());
+        }
+    }
+    if is_verbose {
+        command.arg("--verbose");
+    }
+    shell::run(&mut command)
 }
 
 /// A seed that was hardly ever used before.

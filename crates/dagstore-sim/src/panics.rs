@@ -13,8 +13,9 @@ type Noted = Option<String>;
 
 static HOOK: Once = Once::new();
 
-/// Runs a sequence, and keeps the panics of this thread to itself meanwhile. Returns `None` where one came through.
-pub(crate) fn noting<T>(run: impl FnOnce() -> T) -> Option<T> {
+/// Runs a sequence, and keeps the panics of this thread to itself meanwhile. Returns `None` where one came through, and
+/// what panicked first, if anything.
+pub(crate) fn noting<T>(run: impl FnOnce() -> T) -> (Option<T>, Option<String>) {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -25,7 +26,7 @@ pub(crate) fn noting<T>(run: impl FnOnce() -> T) -> Option<T> {
     });
     NOTED.set(Some(None));
     let done = panic::catch_unwind(AssertUnwindSafe(run));
-    done.ok()
+    (done.ok(), NOTED.take().flatten())
 }
 
 /// What panicked first since the sequence began.

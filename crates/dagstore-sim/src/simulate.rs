@@ -106,11 +106,11 @@ pub fn replay(seed: u64, events: u64) -> (Vec<String>, Option<Broken>) {
 /// Runs one sequence. Returns the rule that was broken, and what happened if that is wanted.
 fn run(sequence: &Sequence, traced: bool) -> (Counts, Option<Broken>, Vec<String>) {
     let world = World::new(&sequence.setup, traced);
-    let counts = panics::noting(|| run_in(&world, sequence)).unwrap_or_default();
-    if let Some(panic) = panics::noted() {
+    let (counts, panic) = panics::noting(|| run_in(&world, sequence));
+    if let Some(panic) = panic {
         world.breaks("panic", || panic);
     }
-    (counts, world.broken(), world.take_trace())
+    (counts.unwrap_or_default(), world.broken(), world.take_trace())
 }
 
 fn run_in(world: &Arc<World>, sequence: &Sequence) -> Counts {
