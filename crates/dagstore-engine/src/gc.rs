@@ -40,6 +40,10 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
     let mut report = std::mem::take(&mut *core.swept.lock());
     for key in core.catalogue.keys_in(&[ShardState::Destroying]) {
         let Some(cell) = core.catalogue.get(key.as_str()) else { continue };
+        // The key may have been registered again since. A cell that is Destroying never becomes anything else.
+        if cell.with(|state| state.shard.record().is_none_or(|record| record.state != ShardState::Destroying)) {
+            continue;
+        }
         let now = core.now();
         match core.ask(&cell, |waiter| Event::Destroy { waiter, now }).await? {
             None | Some(Reply::Answer(Answer::Destroyed)) => report.destroyed += 1,
