@@ -9,7 +9,7 @@ use dagstore_fs::OwnName;
 use dagstore_types::{Registration, ShardKey};
 
 use crate::core::Core;
-use crate::restore::{enter, read_row};
+use crate::restore::{Entered, enter, read_row};
 use crate::rows::SHARDS;
 use crate::{Error, Result, resume};
 
@@ -88,24 +88,21 @@ pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
     let entered = {
         // Under the lock, so that nobody registers the key between the two.
         let mut quarantine = core.quarantine.write();
-        let entered = read.and_then(|record| {
-            let (key, registration) = (record.key.clone(), record.registration);
-            enter(&core.catalogue, record, &core.options).map(|unfinished| (key, registration, unfinished))
-        });
+        let entered = match read {
+            Ok(record) => enter(&core.catalogue, record, &core.options),
+            Err(again) => Entered { unfinished: None, quarantined: Some(again) },
+        };
         quarantine.remove(row);
-        if let Err(again) = &entered {
-            quarantine.add(again.clone());
-        }
+        entered.quarantined.iter().for_each(|entry| quarantine.add(entry.clone()));
         entered
     };
-    match entered {
-        Ok((key, registration, true)) => {
-            let shared = core.clone();
-            core.spawn(async move { resume::take_up_one(&shared, key, registration).await });
-            Ok(())
-        }
-        Ok((_, _, false)) => Ok(()),
-        Err(again) => Err(Error::StillQuarantined { row: entry.row_text(), reason: again.reason }),
+    if let Some(unfinished) = entered.unfinished {
+        let shared = core.clone();
+        core.spawn(async move { resume::take_up_one(&shared, unfinished).await });
+    }
+    match entered.quarantined.filter(|again| again.row == row) {
+        None => Ok(()),
+        Some(again) => Err(Error::StillQuarantined { row: entry.row_text(), reason: again.reason }),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use dagstore_codec::{Codecs, Row};
+use dagstore_datastore::RowPage;
 use dagstore_fsm::{Facts, Restart, RestartOptions, Shard, restart};
-use dagstore_mount::{MountUrl, Registry};
+use dagstore_mount::Registry;
 use dagstore_types::{Registration, ShardKey, ShardRecord};
 use futures_util::StreamExt;
 
 use crate::catalogue::Catalogue;
-use crate::options::Parts;
+use crate::options::{Blocking, Parts};
 use crate::quarantine::{Quarantine, Quarantined};
 use crate::registrations::NUMBERS_END;
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, registration_of};
@@ -48,36 +49,98 @@ pub(crate) async fn load(parts: &Parts, options: &Options, shared: &Arc<Shared>)
     if next.is_some_and(|next| next >= NUMBERS_END) {
         return Err(Error::DamagedIdentity { row: NEXT_REGISTRATION });
     }
-    let mut loaded = Loaded {
+    let reader = Arc::new(Reader {
+        shared: shared.clone(),
+        registry: parts.registry.clone(),
+        options: options.clone(),
         catalogue: Catalogue::new(shared.clone()),
-        quarantine: Quarantine::default(),
-        unfinished: Vec::new(),
-        next_registration: next.unwrap_or(1),
-    };
-    let mut pages = parts.datastore.scan(SHARDS, &[]);
+    });
+    let mut loaded = Pages::default();
+    let mut pages = parts.datastore.scan(SHARDS, &[]).map(|page| reader.clone().read(page)).buffered(PAGES_AT_ONCE);
     while let Some(page) = pages.next().await {
-        for (row, value) in page?.iter() {
-            if let Some(registration) = registration_of(row).filter(|registration| registration.0 < NUMBERS_END) {
-                // The counter's row is written before any number of its block is given out; this is for a store whose
-                // counter was lost all the same.
-                loaded.next_registration = loaded.next_registration.max(registration.0 + 1);
-            }
-            match read_row(&shared.codecs, &parts.registry, row, value) {
-                Ok(record) => loaded.restore(record, options),
-                Err(quarantined) => loaded.quarantine.add(quarantined),
-            }
-        }
-        // Rows are read on a thread of their own, but what is done with them isn't, and others want to run, too.
-        tokio::task::yield_now().await;
+        loaded.add(page?);
     }
-    let entries = loaded.quarantine.entries();
+    drop(pages);
+    let mut quarantine = Quarantine::default();
+    loaded.quarantined.into_iter().for_each(|entry| quarantine.add(entry));
+    let entries = quarantine.entries();
     if let (true, Some(first)) = (options.strict, entries.first()) {
         return Err(Error::Unreadable { count: entries.len(), first: first.reason.clone() });
     }
     for entry in entries {
         tracing::warn!(row = entry.row_text(), key = ?entry.key, reason = entry.reason, "a record is quarantined");
     }
-    Ok(loaded)
+    let unfinished = loaded.unfinished;
+    let next_registration = next.unwrap_or(1).max(loaded.next_registration);
+    // Every page has been read, so nobody else holds the reader any more.
+    let reader = Arc::into_inner(reader).ok_or(Error::Closed)?;
+    Ok(Loaded { catalogue: reader.catalogue, quarantine, unfinished, next_registration })
+}
+
+/// How many pages are decoded at once.
+const PAGES_AT_ONCE: usize = 4;
+
+/// What decodes pages, on several threads.
+struct Reader {
+    shared: Arc<Shared>,
+    registry: Registry,
+    options: Options,
+    catalogue: Catalogue,
+}
+
+/// What pages hold but for shards that rest, which go right into the catalogue.
+#[derive(Default)]
+struct Pages {
+    quarantined: Vec<Quarantined>,
+    unfinished: Vec<Unfinished>,
+    next_registration: u64,
+}
+
+impl Pages {
+    fn add(&mut self, page: Self) {
+        self.quarantined.extend(page.quarantined);
+        self.unfinished.extend(page.unfinished);
+        self.next_registration = self.next_registration.max(page.next_registration);
+    }
+}
+
+impl Reader {
+    async fn read(self: Arc<Self>, page: dagstore_datastore::Result<RowPage>) -> Result<Pages> {
+        let page = page?;
+        match self.options.blocking {
+            Blocking::Inline => Ok(self.read_page(&page)),
+            Blocking::Threads => {
+                let reading = tokio::task::spawn_blocking(move || {
+                    let pages = self.read_page(&page);
+                    // Before anybody hears of the end, for the last one to hold the reader is who waits for it.
+                    drop(self);
+                    pages
+                });
+                // A task of this kind ends before its time only with the runtime.
+                reading.await.map_err(|_| Error::Closed)
+            }
+        }
+    }
+
+    fn read_page(&self, page: &RowPage) -> Pages {
+        let mut pages = Pages::default();
+        for (row, value) in page.iter() {
+            if let Some(registration) = registration_of(row).filter(|registration| registration.0 < NUMBERS_END) {
+                // The counter's row is written before any number of its block is given out; this is for a store whose
+                // counter was lost all the same.
+                pages.next_registration = pages.next_registration.max(registration.0 + 1);
+            }
+            match read_row(&self.shared.codecs, &self.registry, row, value) {
+                Ok(record) => {
+                    let entered = enter(&self.catalogue, record, &self.options);
+                    pages.unfinished.extend(entered.unfinished);
+                    pages.quarantined.extend(entered.quarantined);
+                }
+                Err(quarantined) => pages.quarantined.push(quarantined),
+            }
+        }
+        pages
+    }
 }
 
 /// The record in a row, or why there is none that can be used.
@@ -100,33 +163,33 @@ pub(crate) fn read_row(
     if Some(record.registration) != registration {
         return Err(quarantined(format!("the row of registration {registration:?} holds {}", record.registration)));
     }
-    let mount = MountUrl::parse(&record.url).and_then(|url| registry.instantiate(&url));
-    match mount {
-        Ok(_) => Ok(record),
+    match registry.check(&record.url) {
+        Ok(()) => Ok(record),
         Err(error) => Err(quarantined(error.to_string())),
     }
 }
 
-impl Loaded {
-    fn restore(&mut self, record: ShardRecord, options: &Options) {
-        let (key, registration) = (record.key.clone(), record.registration);
-        match enter(&self.catalogue, record, options) {
-            Ok(false) => {}
-            Ok(true) => self.unfinished.push(Unfinished { key, registration }),
-            Err(quarantined) => self.quarantine.add(quarantined),
-        }
-    }
+/// What became of a record that was put into the catalogue.
+pub(crate) struct Entered {
+    /// The restart table may want more done with it.
+    pub(crate) unfinished: Option<Unfinished>,
+    /// This one or another, whose key was taken already.
+    pub(crate) quarantined: Option<Quarantined>,
 }
 
-/// Puts a record into the catalogue as the restart table leaves it, and says whether the table may want more done.
-/// Whether there is an index isn't looked at here: opening a store must not open every index.
-pub(crate) fn enter(catalogue: &Catalogue, record: ShardRecord, options: &Options) -> Result<bool, Quarantined> {
+/// Puts a record into the catalogue as the restart table leaves it. Whether there is an index isn't looked at here: opening a
+/// store must not open every index.
+pub(crate) fn enter(catalogue: &Catalogue, record: ShardRecord, options: &Options) -> Entered {
     let outcome = restart(&record, Facts { index_complete: false }, restart_options(options));
-    let (key, registration) = (record.key.clone(), record.registration);
-    if !catalogue.add(Shard::restored(record, &outcome)) {
-        let row = registration.0.to_be_bytes().to_vec();
-        let reason = "another record has the same key".to_owned();
-        return Err(Quarantined { row, registration: Some(registration), key: Some(key), reason });
-    }
-    Ok(!matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire))
+    let has_more = !matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire);
+    let unfinished = Unfinished { key: record.key.clone(), registration: record.registration };
+    let younger = catalogue.add(Shard::restored(record, &outcome));
+    let is_in = younger.as_ref().is_none_or(|younger| younger.registration != unfinished.registration);
+    let quarantined = younger.map(|younger| Quarantined {
+        row: younger.registration.0.to_be_bytes().to_vec(),
+        registration: Some(younger.registration),
+        key: Some(younger.key),
+        reason: "another record has the same key".to_owned(),
+    });
+    Entered { unfinished: (has_more && is_in).then_some(unfinished), quarantined }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Event, Facts, Restart, restart};
-use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState};
+use dagstore_types::{ShardKey, ShardRecord, ShardState};
 use futures_util::StreamExt;
 
 use crate::cell::Cell;
@@ -128,6 +128,6 @@ async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<S
 }
 
 /// Takes up a shard that came back from quarantine.
-pub(crate) async fn take_up_one(core: &Arc<Core>, key: ShardKey, registration: Registration) {
-    let _settled = one(core, Unfinished { key, registration }).await;
+pub(crate) async fn take_up_one(core: &Arc<Core>, unfinished: Unfinished) {
+    let _settled = one(core, unfinished).await;
 }

@@ -85,17 +85,21 @@ impl Catalogue {
         }
     }
 
-    /// Adds a shard that rests; `false` where its key is taken.
-    pub(crate) fn add(&self, shard: Shard) -> bool {
-        let Some(record) = shard.record() else { return true };
+    /// Adds a shard that rests. Where its key is taken by another one, the older of the two has it, in whatever order they
+    /// come, and the record of the younger is returned.
+    pub(crate) fn add(&self, shard: Shard) -> Option<ShardRecord> {
+        let record = shard.record()?;
         let hash = self.hash(record.key.as_str());
         let mut part = self.part(hash).write();
-        let is_taken =
-            part.find(hash, record.key.as_str()).is_some() || part.resting.get(hash, record.key.as_bytes()).is_some();
-        if !is_taken {
-            part.resting.insert(hash, record, shard.recovers_on_acquire());
+        let key = record.key.as_bytes();
+        let is_awake = part.find(hash, record.key.as_str()).is_some();
+        let is_younger = part.resting.get(hash, key).is_some_and(|other| other.numbers().0 < record.registration);
+        if is_awake || is_younger {
+            return Some(record.clone());
         }
-        !is_taken
+        let younger = part.resting.remove(hash, key).map(|(other, _)| other);
+        part.resting.insert(hash, record, shard.recovers_on_acquire());
+        younger
     }
 
     /// Takes `cell` out, unless another one has come into its place.
@@ -264,7 +268,7 @@ mod tests {
         let awake = || (shared.awake.load(Ordering::Relaxed), catalogue.cells().len());
         let records: Vec<_> = (1..=1_000).map(record).collect();
         for record in &records {
-            assert!(catalogue.add(Shard::resting(record.clone(), record.error.is_some())));
+            assert_eq!(catalogue.add(Shard::resting(record.clone(), record.error.is_some())), None);
         }
         assert_eq!(awake(), (0, 0));
         let held: Vec<_> = records.iter().filter_map(|record| catalogue.get(record.key.as_str())).collect();
@@ -280,6 +284,21 @@ mod tests {
                 assert_eq!(state.shard.record(), Some(record));
                 assert_eq!(state.shard.recovers_on_acquire(), record.error.is_some());
             });
+        }
+    }
+
+    #[test]
+    fn the_older_of_two_records_has_the_key_in_whatever_order_they_come() {
+        let record = |number| {
+            let key = ShardKey::new("shard").unwrap();
+            ShardRecord::new(key, "file:///a.car".to_owned(), true, Registration(number), UnixMillis(0))
+        };
+        for numbers in [[3, 5], [5, 3]] {
+            let catalogue = Catalogue::new(Arc::new(Shared::new(Codecs::default(), 0)));
+            let returned = numbers.map(|number| catalogue.add(Shard::resting(record(number), false)));
+            assert_eq!(returned, [None, Some(record(5))]);
+            let Some(Found::Resting(found)) = catalogue.look("shard") else { panic!("it is lost") };
+            assert_eq!(found.registration, Registration(3));
         }
     }
 }
