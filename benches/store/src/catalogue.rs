@@ -1,6 +1,6 @@
 //! Stores with many idle shards, made in seconds.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub(crate) struct Catalogue {
     pub(crate) indexed: usize,
     /// Idle shards besides: Available, with rows and, where wanted, empty index files: nothing that could be acquired.
     pub(crate) idle: usize,
-    /// Whether idle shards have index files.
-    pub(crate) index_files: bool,
+    /// A folder with [index files](write_index_files) of the idle shards, which becomes the store's own.
+    pub(crate) index_files: Option<PathBuf>,
 }
 
 impl Catalogue {
@@ -77,17 +77,38 @@ impl Catalogue {
         store.close().await?;
         let datastore = self.open_datastore().await?;
         self.write_rows(&*datastore).await?;
-        if self.index_files {
-            write_index_files(&self.directory.join("index"), self.indexed..self.indexed + self.idle)?;
+        if let Some(folder) = &self.index_files {
+            self.take_index_files(folder)?;
         }
         // The same handle goes on, so that what a datastore has only in its log is still there only.
         Ok(self.builder().datastore(datastore).open().await?)
     }
 
+    /// The numbers of the idle shards.
+    pub(crate) fn idle_numbers(&self) -> Range<usize> {
+        self.indexed..self.indexed + self.idle
+    }
+
+    /// The store's folder of index files.
+    pub(crate) fn index_folder(&self) -> PathBuf {
+        self.directory.join("index")
+    }
+
+    /// Makes `folder` the store's, and puts the index files that the store has into it.
+    fn take_index_files(&self, folder: &Path) -> Result<()> {
+        let own = self.index_folder();
+        for entry in fs::read_dir(&own)? {
+            let entry = entry?;
+            fs::rename(entry.path(), folder.join(entry.file_name()))?;
+        }
+        fs::remove_dir(&own)?;
+        Ok(fs::rename(folder, own)?)
+    }
+
     async fn write_rows(&self, datastore: &dyn Datastore) -> Result<()> {
         let codec = self.codec.codec();
         let mut batch = Batch::new();
-        for number in self.indexed..self.indexed + self.idle {
+        for number in self.idle_numbers() {
             let record = idle_record(number)?;
             batch.put(SHARDS, &record.registration.0.to_be_bytes(), &encode_row(&*codec, &record)?);
             if batch.len() == BATCH {
@@ -110,7 +131,8 @@ fn idle_record(number: usize) -> Result<ShardRecord> {
 
 /// Index files for idle shards, empty ones: a store lists their names, and opens none before an acquire. Files with a content
 /// would take minutes to be removed where a file system discards the blocks of each.
-fn write_index_files(folder: &Path, numbers: Range<usize>) -> Result<()> {
+pub(crate) fn write_index_files(folder: &Path, numbers: Range<usize>) -> Result<()> {
+    fs::create_dir(folder)?;
     for number in numbers {
         let record = idle_record(number)?;
         let name = OwnName::new(&record.key, record.registration, record.attempt);

@@ -9,7 +9,7 @@ use clap::Args;
 use dagstore::Dagstore;
 
 use crate::backend::Backend;
-use crate::catalogue::{Catalogue, RecordCodec};
+use crate::catalogue::{self, Catalogue, RecordCodec};
 use crate::figure::{Better, Figure, Goal};
 use crate::report::Report;
 use crate::setup::Setup;
@@ -55,8 +55,9 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
 async fn measure(setup: &Setup, backend: Backend, idle: usize, phase: Duration) -> Result<Vec<Figure>> {
     let place = tempfile::tempdir_in(setup.place())?;
     let directory = place.path().join("store");
-    let catalogue =
-        Catalogue { directory, backend, codec: RecordCodec::Cbor, indexed: ACQUIRED, idle, index_files: true };
+    let index_files = Some(place.path().join("index-files"));
+    let catalogue = Catalogue { directory, backend, codec: RecordCodec::Cbor, indexed: ACQUIRED, idle, index_files };
+    catalogue::write_index_files(&place.path().join("index-files"), catalogue.idle_numbers())?;
     let store = catalogue.make().await?;
     store.resumed().await?;
     let go = GO_SECONDS.iter().find(|(shards, _)| *shards == idle).map(|(_, seconds)| *seconds);

@@ -2,7 +2,7 @@
 //!
 //! Each bench gives [figures](figure::Figure): medians of several runs, beside what the raw part underneath did in the same run, beside
 //! the Go original, and beside a goal. They are printed as a table and written as JSON; no figure is ever asserted.
-#![allow(clippy::print_stdout, reason = "a program for people: its output is its purpose")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people: its output is its purpose")]
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -13,6 +13,7 @@
 mod backend;
 mod catalogue;
 mod counting;
+mod cpu;
 mod crowd;
 mod figure;
 mod gc;

@@ -6,13 +6,13 @@ mod memory;
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::backend::Backend;
-use crate::catalogue::{Catalogue, RecordCodec};
+use crate::catalogue::{self, Catalogue, RecordCodec};
 use crate::figure::{Better, Figure, Goal};
 use crate::report::Report;
 use crate::setup::Setup;
@@ -28,7 +28,7 @@ const MOST_INDEX_FILES: usize = 100_000;
 /// What can be chosen of this bench.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How many shards; may be given several times. 10,000 and 100,000 unless told, and 1,000,000 with --full.
+    /// How many shards; may be given several times. 100,000 unless told, and 10,000 and 1,000,000, too, with --full.
     #[arg(long)]
     shards: Vec<usize>,
     /// How records are written; may be given several times.
@@ -51,18 +51,25 @@ enum Ending {
 pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Result<()> {
     let mut sizes = options.shards.clone();
     if sizes.is_empty() {
-        sizes.extend([10_000, 100_000]);
-        sizes.extend(setup.full.then_some(1_000_000));
+        sizes.extend(if setup.full { &[10_000, 100_000, 1_000_000][..] } else { &[100_000] });
     }
+    let place = tempfile::tempdir_in(setup.place())?;
     for size in sizes {
+        let index_files = place.path().join("index-files");
+        if size <= MOST_INDEX_FILES {
+            catalogue::write_index_files(&index_files, 1..size)?;
+        }
         let mut times = Vec::new();
         let mut memory = Vec::new();
         let mut dropped = None;
         for &backend in setup.backends() {
             for &codec in &options.codec {
-                let case = Case { setup, backend, codec, size };
+                let case = Case { setup, place: place.path(), backend, codec, size };
                 dropped = case.measure(&mut times, &mut memory)?;
             }
+        }
+        if index_files.exists() {
+            fs::remove_dir_all(&index_files)?;
         }
         let how = match dropped {
             Some(Dropped::Everything) => "by /proc/sys/vm/drop_caches, which drops the program as well",
@@ -83,6 +90,7 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
 /// One store to measure.
 struct Case<'a> {
     setup: &'a Setup,
+    place: &'a Path,
     backend: Backend,
     codec: RecordCodec,
     size: usize,
@@ -90,12 +98,14 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn measure(&self, times: &mut Vec<Figure>, memory: &mut Vec<Figure>) -> Result<Option<Dropped>> {
-        let place = tempfile::tempdir_in(self.setup.place())?;
         let mut dropped = None;
         let mut told = Vec::new();
         for ending in self.endings() {
-            let catalogue = self.catalogue(&place.path().join(ending.word()), self.size - 1);
-            let template = place.path().join("template");
+            eprintln!("restart: {} shards, {self}, {ending}", self.size);
+            let index_files = self.place.join("index-files");
+            let index_files = index_files.exists().then_some(index_files);
+            let catalogue = self.catalogue(self.size - 1, index_files.clone());
+            let template = self.place.join("template");
             make(&catalogue, ending, &template)?;
             for cold in [false, true] {
                 let cache = if cold { "cold" } else { "warm" };
@@ -110,12 +120,16 @@ impl Case<'_> {
                     let opened = ask(Job::Open, &catalogue)?;
                     figure.run(opened.first_acquire_seconds);
                     figure.detail("s until open", opened.open_seconds);
+                    figure.detail("s of CPU", opened.cpu_seconds);
                     told.extend((ending == Ending::Closed).then_some(opened));
                 }
                 times.push(figure);
             }
             if ending == Ending::Closed {
-                memory.push(self.memory(&catalogue, &told, place.path())?);
+                memory.push(self.memory(&catalogue, &told)?);
+            }
+            if let Some(folder) = index_files {
+                fs::rename(catalogue.index_folder(), folder)?;
             }
             fs::remove_dir_all(&catalogue.directory)?;
         }
@@ -123,9 +137,9 @@ impl Case<'_> {
     }
 
     /// What the shards take, beside a store that has only the one that is acquired, and what the datastore takes of it.
-    fn memory(&self, catalogue: &Catalogue, told: &[Told], place: &Path) -> Result<Figure> {
-        let empty = self.catalogue(&place.join("empty"), 0);
-        make(&empty, Ending::Closed, &place.join("template"))?;
+    fn memory(&self, catalogue: &Catalogue, told: &[Told]) -> Result<Figure> {
+        let empty = self.catalogue(0, None);
+        make(&empty, Ending::Closed, &self.place.join("template"))?;
         let mut figure = Figure::new(self.to_string(), "B a shard", Better::Less)
             .go((self.size >= 100_000).then_some(if self.size < 1_000_000 { 1_265.0 } else { 1_150.0 }))
             .goal(Goal::Value(220.0));
@@ -136,24 +150,20 @@ impl Case<'_> {
             let alone = a_shard(ask(Job::Scan, catalogue)?.anonymous_bytes, ask(Job::Scan, &empty)?.anonymous_bytes);
             figure.detail("B for a scan of the datastore alone", alone);
         }
+        fs::remove_dir_all(&empty.directory)?;
         Ok(figure)
     }
 
-    fn catalogue(&self, directory: &Path, idle: usize) -> Catalogue {
-        let index_files = idle < MOST_INDEX_FILES;
-        Catalogue {
-            directory: directory.to_owned(),
-            backend: self.backend,
-            codec: self.codec,
-            indexed: 1,
-            idle,
-            index_files,
-        }
+    fn catalogue(&self, idle: usize, index_files: Option<PathBuf>) -> Catalogue {
+        let directory = self.place.join(if idle == 0 { "empty" } else { "store" });
+        Catalogue { directory, backend: self.backend, codec: self.codec, indexed: 1, idle, index_files }
     }
 
+    /// What a datastore leaves behind doesn't depend on the codec, so one codec is enough for what isn't usual.
     fn endings(&self) -> impl Iterator<Item = Ending> {
-        let log = self.backend.pick(None, Some(Ending::ClosedAfterWriting));
-        [Some(Ending::Closed), log, Some(Ending::Killed)].into_iter().flatten()
+        let unusual = [self.backend.pick(None, Some(Ending::ClosedAfterWriting)), Some(Ending::Killed)];
+        let unusual = unusual.into_iter().flatten().filter(|_| self.codec == RecordCodec::Cbor);
+        [Ending::Closed].into_iter().chain(unusual)
     }
 
     /// What the Go original took for shards that are Available.
@@ -185,14 +195,6 @@ impl fmt::Display for Case<'_> {
 }
 
 impl Ending {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::ClosedAfterWriting => "written",
-            Self::Killed => "killed",
-        }
-    }
-
     /// Puts the datastore back to where the process before had left it. One that was only closed is left so by each run.
     fn restore(self, catalogue: &Catalogue, template: &Path) -> Result<()> {
         if self == Self::Closed {

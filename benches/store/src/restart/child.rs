@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::anonymous_bytes;
 use crate::backend::Backend;
 use crate::catalogue::{Catalogue, RecordCodec};
+use crate::cpu;
 use crate::shards::{self, SHARDS};
 
 /// What a child is asked to do, and with which store.
@@ -27,7 +28,7 @@ pub(crate) struct Order {
     #[arg(long, default_value_t = 0)]
     idle: usize,
     #[arg(long)]
-    index_files: bool,
+    index_files: Option<PathBuf>,
 }
 
 /// What a child can do.
@@ -48,6 +49,8 @@ pub(super) struct Told {
     pub(super) open_seconds: f64,
     /// From the beginning until the first acquire was answered.
     pub(super) first_acquire_seconds: f64,
+    /// Of the processors, until then.
+    pub(super) cpu_seconds: f64,
     /// When all was at rest.
     pub(super) anonymous_bytes: u64,
 }
@@ -70,8 +73,8 @@ impl Order {
         command.args(["restart-child", &name(&self.job)]).arg(&self.directory);
         command.args(["--kind", &name(&self.backend), "--codec", &name(&self.codec)]);
         command.args(["--idle", &self.idle.to_string()]);
-        if self.index_files {
-            command.arg("--index-files");
+        if let Some(folder) = &self.index_files {
+            command.arg("--index-files").arg(folder);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().context("the child's output is piped")?;
@@ -101,22 +104,23 @@ impl Order {
 
     async fn open(&self) -> Result<Told> {
         let builder = self.catalogue().builder();
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu::seconds()?);
         let store = builder.open().await?;
         let open_seconds = start.elapsed().as_secs_f64();
         drop(store.acquire(&shards::key(0)).await?);
         let first_acquire_seconds = start.elapsed().as_secs_f64();
+        let cpu_seconds = cpu::seconds()? - cpu;
         store.resumed().await?;
         let anonymous_bytes = anonymous_bytes()?;
         if store.shards().len() != self.idle + 1 {
             bail!("the store has {} shards instead of {}", store.shards().len(), self.idle + 1);
         }
         store.close().await?;
-        Ok(Told { open_seconds, first_acquire_seconds, anonymous_bytes })
+        Ok(Told { open_seconds, first_acquire_seconds, cpu_seconds, anonymous_bytes })
     }
 
     async fn scan(&self) -> Result<Told> {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu::seconds()?);
         let datastore = self.catalogue().open_datastore().await?;
         let open_seconds = start.elapsed().as_secs_f64();
         let mut pages = datastore.scan(SHARDS, &[]);
@@ -124,9 +128,10 @@ impl Order {
             drop(page?);
         }
         let first_acquire_seconds = start.elapsed().as_secs_f64();
+        let cpu_seconds = cpu::seconds()? - cpu;
         let anonymous_bytes = anonymous_bytes()?;
         datastore.close().await?;
-        Ok(Told { open_seconds, first_acquire_seconds, anonymous_bytes })
+        Ok(Told { open_seconds, first_acquire_seconds, cpu_seconds, anonymous_bytes })
     }
 }
 
