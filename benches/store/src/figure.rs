@@ -229,15 +229,16 @@ mod tests {
         more.run_beside(50.0, 100.0);
         more.run_beside(70.0, 100.0);
         let mut less = Figure::new("time", "s", Better::Less).go(10.0);
-        less.run(2.0);
+        less.run_beside(2.0, 4.0);
         for (goal, of_more, of_less) in [
             (Goal::Value(60.0), true, true),
             (Goal::Value(61.0), false, true),
             (Goal::Value(1.0), true, false),
             (Goal::TimesGo(5.0), true, true),
             (Goal::TimesGo(5.5), true, false),
-            (Goal::OfRaw(0.6), true, false),
-            (Goal::OfRaw(0.61), false, false),
+            (Goal::OfRaw(0.6), true, true),
+            (Goal::OfRaw(0.61), false, true),
+            (Goal::OfRaw(0.4), true, false),
         ] {
             assert_eq!((more.judge(goal).reached, less.judge(goal).reached), (of_more, of_less), "{goal:?}");
         }
