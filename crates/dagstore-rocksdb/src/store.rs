@@ -9,7 +9,8 @@ use bytes::Bytes;
 use dagstore_datastore::embedded::{Embedded, Engine, Opening};
 use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 use rocksdb::{
-    BoundColumnFamily, DB, IngestExternalFileOptions, PrefixRange, ReadOptions, WriteBatch, WriteOptions, properties,
+    BoundColumnFamily, DB, FlushOptions, IngestExternalFileOptions, Options, PrefixRange, ReadOptions, WriteBatch,
+    WriteOptions, properties,
 };
 
 use crate::RocksdbBuilder;
@@ -162,7 +163,23 @@ impl Engine for RocksdbEngine {
     fn sync(&self) -> Result<()> {
         self.database.flush_wal(true).map_err(|error| failed("sync", error))
     }
+
+    fn finish(&self) -> Result<()> {
+        self.sync()?;
+        // What the log holds is durable, and the next opening would only have to replay it: so a failure here is no loss.
+        for name in DB::list_cf(&Options::default(), self.database.path()).unwrap_or_default() {
+            let Some(family) = self.database.cf_handle(&name) else { continue };
+            let in_memory = self.database.property_int_value_cf(&family, properties::CUR_SIZE_ALL_MEM_TABLES);
+            if in_memory.is_ok_and(|bytes| bytes.is_some_and(|bytes| bytes >= WORTH_A_FLUSH_BYTES)) {
+                let _left_to_be_replayed = self.database.flush_cf_opt(&family, &FlushOptions::default());
+            }
+        }
+        Ok(())
+    }
 }
+
+/// From how many bytes in memory on a database is closed with them in tables, so that opening it again replays no long log.
+const WORTH_A_FLUSH_BYTES: u64 = 4 * 1024 * 1024;
 
 impl RocksdbEngine {
     /// A namespace's column family, made where there is none. Only the writing thread makes any.
