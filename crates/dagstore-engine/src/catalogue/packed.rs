@@ -8,7 +8,7 @@ use super::entry::{self, Entry};
 /// Entries begin at multiples of this, so that a place has room in 16 bits.
 const ALIGN_BYTES: usize = 8;
 
-/// The first chunk's size; each one has the size of all before it, up to the largest.
+/// The first chunk's size; a later one has an eighth of the size of all before it, up to the largest, so that little is unused.
 const SMALLEST_CHUNK_BYTES: usize = 4 * 1024;
 const LARGEST_CHUNK_BYTES: usize = (1 << 16) * ALIGN_BYTES;
 
@@ -76,7 +76,7 @@ impl Packed {
         let is_full = |chunk: &Vec<u8>| chunk.len() + ENTRY_ROOM_BYTES > chunk.capacity().min(LARGEST_CHUNK_BYTES);
         if self.chunks.last().is_none_or(is_full) {
             let all: usize = self.chunks.iter().map(Vec::len).sum();
-            self.chunks.push(Vec::with_capacity(all.clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES)));
+            self.chunks.push(Vec::with_capacity((all / 8).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES)));
         }
         let at = self.chunks.len() - 1;
         let chunk = &mut self.chunks[at];
