@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) catalogue: Catalogue,
     pub(crate) quarantine: RwLock<Quarantine>,
+    /// Held while a row in quarantine is taken up or deleted, so that nobody takes up what is being deleted.
+    pub(crate) deciding: Arc<tokio::sync::Mutex<()>>,
     pub(crate) registrations: Registrations,
     /// Registrations that aren't durable yet.
     pub(crate) registering: Arc<Semaphore>,
@@ -53,7 +55,7 @@ pub(crate) struct Core {
     /// Tells those who wait for something else than the store that it closes.
     pub(crate) closing: Notify,
     /// Held while files that belong to nobody are looked for, so that no two look at once.
-    pub(crate) sweeping: tokio::sync::Mutex<()>,
+    pub(crate) sweeping: Arc<tokio::sync::Mutex<()>>,
     /// What was swept and not told yet.
     pub(crate) swept: Mutex<GcReport>,
     pub(crate) hold: Mutex<Option<Box<dyn Hold>>>,

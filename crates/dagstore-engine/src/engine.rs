@@ -117,6 +117,7 @@ impl Engine {
             clock: parts.clock,
             catalogue: loaded.catalogue,
             quarantine: RwLock::new(loaded.quarantine),
+            deciding: Arc::default(),
             registrations: Registrations::new(loaded.next_registration),
             registering: Arc::new(semaphore(options.max_registering)),
             starting: Queue::new(options.max_fetching.saturating_add(options.max_indexing)),
@@ -128,7 +129,7 @@ impl Engine {
             runtime: Handle::current(),
             tasks: watch::channel(()).0,
             closing: Notify::new(),
-            sweeping: tokio::sync::Mutex::new(()),
+            sweeping: Arc::default(),
             swept: Mutex::new(GcReport::default()),
             hold: Mutex::new(hold),
         });

@@ -37,7 +37,7 @@ pub struct Kept {
 /// Removes what belongs to no shard, and finishes destructions that could not be finished before.
 pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
     sweep(core).await?;
-    let mut report = std::mem::take(&mut *core.swept.lock());
+    let mut finished = GcReport::default();
     for key in core.catalogue.keys_in(&[ShardState::Destroying]) {
         let Some(cell) = core.catalogue.get(key.as_str()) else { continue };
         // The key may have been registered again since. A cell that is Destroying never becomes anything else.
@@ -46,13 +46,17 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
         }
         let now = core.now();
         match core.ask(&cell, |waiter| Event::Destroy { waiter, now }).await? {
-            None | Some(Reply::Answer(Answer::Destroyed)) => report.destroyed += 1,
+            None | Some(Reply::Answer(Answer::Destroyed)) => finished.destroyed += 1,
             Some(Reply::Answer(Answer::Refused(refusal))) => {
-                report.kept.push(kept(cell.key(), &core.refused(cell.key(), refusal)));
+                finished.kept.push(kept(cell.key(), &core.refused(cell.key(), refusal)));
             }
             Some(_) => {}
         }
     }
+    // Taken last: what a collection has swept that nobody waits for any more is told by the next one.
+    let mut report = std::mem::take(&mut *core.swept.lock());
+    report.destroyed += finished.destroyed;
+    report.kept.extend(finished.kept);
     Ok(report)
 }
 
@@ -60,9 +64,13 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
 /// never ended. A file is named by its registration and attempt, and neither comes again, so nothing that is still to
 /// be named can be hit. What was swept, at opening as well, is told by the next collection.
 pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
-    let _one_at_a_time = core.sweeping.lock().await;
+    let one_at_a_time = core.sweeping.clone().lock_owned().await;
     let shared = core.clone();
-    let sweep = core.spawn_blocking(move || sweep_blocking(&shared));
+    let sweep = core.spawn_blocking(move || {
+        // Held by the work itself, which goes on where nobody waits for it any more.
+        let _one_at_a_time = one_at_a_time;
+        sweep_blocking(&shared)
+    });
     sweep.await.unwrap_or(Err(Error::Closed))
 }
 

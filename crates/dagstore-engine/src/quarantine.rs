@@ -79,6 +79,7 @@ impl Quarantine {
 
 /// Reads the row again and takes its shard up where that can be done now.
 pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
+    let _alone = core.unless_closed(core.deciding.lock()).await?;
     let entry = find(core, row)?;
     let Some(value) = core.datastore.get(SHARDS, row).await? else {
         core.quarantine.write().remove(row);
@@ -108,10 +109,18 @@ pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
 
 /// Deletes the row, durably. The files of its shard belong to nobody then, and the next collection removes them.
 pub(crate) async fn discard(core: &Arc<Core>, row: &[u8]) -> Result<()> {
+    let alone = core.unless_closed(core.deciding.clone().lock_owned()).await?;
     find(core, row)?;
-    core.datastore.delete(SHARDS, row).await?;
-    core.quarantine.write().remove(row);
-    Ok(())
+    let (shared, row, running) = (core.clone(), row.to_vec(), core.tasks.subscribe());
+    // A task, because a deletion that was begun can't be taken back: where nobody waits for it any more, the row must not be
+    // taken up before it has ended.
+    let deleting = core.runtime.spawn(async move {
+        let _until_it_has_ended = (alone, running);
+        shared.datastore.delete(SHARDS, &row).await?;
+        shared.quarantine.write().remove(&row);
+        Ok(())
+    });
+    core.unless_closed(deleting).await?.unwrap_or(Err(Error::Closed))
 }
 
 fn find(core: &Core, row: &[u8]) -> Result<Quarantined> {
