@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use dagstore_engine::{Engine, Error};
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::support::*;
@@ -136,4 +137,48 @@ fn callers_need_no_runtime_of_their_own() {
         engine.destroy("a").await.unwrap();
         engine.gc().await.unwrap();
     });
+}
+
+#[test]
+fn an_accessor_is_released_on_a_thread_without_a_runtime() {
+    let world = World::new();
+    let own = runtime();
+    let engine = own.block_on(open_with_a_shard(&world));
+    let [first, second] = [(), ()].map(|()| block_on(engine.acquire("a")).unwrap());
+    drop(first);
+    assert_eq!(engine.info("a").unwrap().references, 1);
+    std::thread::spawn(move || drop(second)).join().unwrap();
+    assert_eq!(engine.info("a").unwrap().references, 0);
+    block_on(engine.destroy("a")).unwrap();
+}
+
+#[test]
+fn what_is_dropped_after_the_runtime_has_ended_does_no_harm() {
+    let world = World::new();
+    let own = runtime();
+    let engine = own.block_on(open_with_a_shard(&world));
+    let accessor = own.block_on(engine.acquire("a")).unwrap();
+    own.block_on(async { engine.register("b", URL).lazy().await }).unwrap();
+    world.gate.shut();
+    let mut acquiring = Box::pin(engine.acquire("b"));
+    let mut registering = engine.register("c", URL).into_future();
+    let mut destroying = Box::pin(engine.destroy("b"));
+    own.block_on(async {
+        assert!(acquiring.as_mut().now_or_never().is_none());
+        assert!(registering.as_mut().now_or_never().is_none());
+        assert!(destroying.as_mut().now_or_never().is_none());
+        reader_at(&world.gate).await;
+    });
+    world.gate.open();
+    drop(own);
+    drop((acquiring, registering, destroying));
+    assert_eq!(engine.info("a").unwrap().references, 1);
+    for (cid, data) in &world.car.blocks {
+        assert_eq!(block_on(accessor.blockstore().get(cid)).unwrap(), *data);
+    }
+    drop(accessor);
+    assert_eq!(engine.info("a").unwrap().references, 0);
+    drop(engine);
+    assert_eq!((world.datastore.handles(), world.gate.open_readers()), (1, 0));
+    runtime().block_on(async { read_all(&world.open().await, "a", &world.car).await });
 }

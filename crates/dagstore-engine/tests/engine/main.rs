@@ -5,6 +5,7 @@
 mod concurrency;
 mod crash;
 mod damage;
+mod dropped;
 mod endings;
 mod faults;
 mod forgetting;

@@ -5,6 +5,7 @@ use dagstore_engine::{Engine, Error, Options};
 use dagstore_types::ShardState;
 use futures_util::StreamExt;
 
+use super::dropped::steady_world;
 use super::support::*;
 
 /// The only row of a shard.
@@ -15,7 +16,7 @@ async fn row_and_value(world: &World) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The shard "a", indexed, whose row is damaged: a store that has it in quarantine, the row's key, and what was in the row.
-async fn open_damaged(world: &World) -> (Engine, Vec<u8>, Vec<u8>) {
+pub(super) async fn open_damaged(world: &World) -> (Engine, Vec<u8>, Vec<u8>) {
     let engine = world.open().await;
     engine.register("a", URL).await.unwrap();
     engine.close().await.unwrap();
@@ -44,6 +45,18 @@ async fn a_record_that_can_be_read_again_is_taken_up() {
     engine.close().await.unwrap();
     assert_eq!(world.indices(), 1, "it was never built again");
     read_all(&world.open().await, "a", &world.car).await;
+}
+
+#[tokio::test]
+async fn of_two_who_take_up_the_same_record_one_does() {
+    let world = steady_world();
+    let (engine, row, value) = open_damaged(&world).await;
+    world.datastore.put(SHARDS, &row, &value).await.unwrap();
+    let (one, other) = tokio::join!(engine.retry_quarantined(&row), engine.retry_quarantined(&row));
+    one.unwrap();
+    assert!(matches!(other, Err(Error::NotQuarantined { .. })), "{other:?}");
+    assert_eq!((engine.quarantined(), engine.shards().len()), (vec![], 1));
+    read_all(&engine, "a", &world.car).await;
 }
 
 #[tokio::test]
