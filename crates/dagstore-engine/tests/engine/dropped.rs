@@ -466,6 +466,23 @@ async fn an_acquire_that_is_dropped_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn an_acquire_that_is_dropped_while_a_step_holds_it_up_keeps_nobody_from_destroying() {
+    let world = World::new();
+    let (engine, held) = world.open_held().await;
+    world.gate.shut();
+    engine.register("a", URL).detached().await.unwrap();
+    reader_at(&world.gate).await;
+    held.hold_after(0);
+    world.gate.open();
+    until("the index is written down", || held.is_holding()).await;
+    assert!(engine.acquire("a").now_or_never().is_none());
+    let mut destroying = Box::pin(engine.destroy("a"));
+    assert!(destroying.as_mut().now_or_never().is_none());
+    held.release();
+    answered("the destruction", destroying).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_recovery_that_is_dropped_goes_on() {
     recoveries().await;
 }
