@@ -1,10 +1,10 @@
 //! Reclaiming what belongs to nobody.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event};
-use dagstore_types::{Attempt, Registration, ShardState};
+use dagstore_types::ShardState;
 
 use crate::cell::Reply;
 use crate::core::Core;
@@ -79,28 +79,43 @@ fn sweep_blocking(core: &Core) -> Result<()> {
     // Told again if it is still so.
     report.kept.clear();
     // Listed before the catalogue is read: a file made in between isn't in the list.
-    let names = core.index_repo.list()?;
+    let mut names = core.index_repo.list()?;
     report.temporaries_removed += core.index_repo.remove_temporaries()?;
-    let current = if names.is_empty() { HashMap::new() } else { current_attempts(core) };
+    names.sort_unstable_by_key(|name| name.registration);
+    let is_current = current(core, &names);
     let quarantined = core.quarantine.read().key_hashes();
-    for name in names {
+    for (name, is_current) in names.into_iter().zip(is_current) {
         let may_be_quarantined = quarantined.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()));
-        match current.get(&name.registration) {
-            Some(attempt) if *attempt <= name.attempt => {}
-            _ if may_be_quarantined => report.kept.push(kept(&name, &"it may belong to a record in quarantine")),
-            _ => match core.index_repo.remove(name) {
-                Ok(_) => report.indices_removed += 1,
-                Err(error) => report.kept.push(kept(&name, &error)),
-            },
+        if is_current {
+            continue;
+        }
+        if may_be_quarantined {
+            report.kept.push(kept(&name, &"it may belong to a record in quarantine"));
+            continue;
+        }
+        match core.index_repo.remove(name) {
+            Ok(_) => report.indices_removed += 1,
+            Err(error) => report.kept.push(kept(&name, &error)),
         }
     }
     *core.swept.lock() = report;
     Ok(())
 }
 
-/// The attempt that each registration's record names.
-fn current_attempts(core: &Core) -> HashMap<Registration, Attempt> {
-    core.catalogue.states().map(|(_, registration, attempt)| (registration, attempt)).collect()
+/// Which of the names, in the order of their registrations, a record names, or will: those of its attempt and of later ones.
+fn current(core: &Core, names: &[OwnName]) -> Vec<bool> {
+    let mut is_current = vec![false; names.len()];
+    if names.is_empty() {
+        return is_current;
+    }
+    for (_, registration, attempt) in core.catalogue.states() {
+        let first = names.partition_point(|name| name.registration < registration);
+        let of_it = names[first..].iter().take_while(|name| name.registration == registration);
+        for (name, is_current) in of_it.zip(&mut is_current[first..]) {
+            *is_current |= attempt <= name.attempt;
+        }
+    }
+    is_current
 }
 
 fn kept(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Kept {
