@@ -47,6 +47,7 @@ async fn let_others_run() {
     }
 }
 
+#[tracing::instrument(level = "debug", name = "acquire", skip_all, fields(%key))]
 async fn acquire_slowly(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAccessor> {
     let mut reply = loop {
         core.check_active()?;

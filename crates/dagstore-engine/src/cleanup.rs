@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::error::index_error;
 
 /// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes the index.
+#[tracing::instrument(level = "debug", name = "clean_up", skip_all, fields(key = %cell.key(), %registration))]
 pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration) {
     if let Some(task) = cell.with(|state| state.task.clone()) {
         task.end().await;

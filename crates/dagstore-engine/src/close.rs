@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -9,6 +10,9 @@ use tokio::time::Instant;
 use crate::core::Core;
 use crate::engine::Closing;
 use crate::{Error, Result};
+
+/// How long the datastore may take to close where nothing is left of the deadline.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// How closing ended.
 #[derive(Debug)]
@@ -80,9 +84,6 @@ impl Core {
         }
     }
 }
-
-/// How long the datastore may take to close where nothing is left of the deadline.
-const LAST_MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What `work` gives; `None` when the deadline has passed.
 async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {

@@ -182,6 +182,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotErrored`], [`Error::Failed`] when it failed again, and those of [`acquire`](Self::acquire).
+    #[tracing::instrument(level = "debug", skip(self))]
     pub async fn recover(&self, key: &str) -> Result<()> {
         let key = ShardKey::new(key)?;
         let recovered = self.request(&key, |waiter, now| Event::Recover { waiter: Some(waiter), now }).await;
@@ -194,6 +195,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::InUse`], which changes nothing; [`Error::CleanupIncomplete`]; and those of [`acquire`](Self::acquire).
+    #[tracing::instrument(level = "debug", skip(self))]
     pub async fn destroy(&self, key: &str) -> Result<()> {
         let key = ShardKey::new(key)?;
         let destroyed = self.request(&key, |waiter, now| Event::Destroy { waiter, now }).await;
@@ -274,6 +276,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Paused`], [`Error::Closed`].
+    #[tracing::instrument(level = "debug", skip(self))]
     pub async fn gc(&self) -> Result<GcReport> {
         self.core.check_active()?;
         gc::collect(&self.core).await
@@ -296,6 +299,7 @@ impl Engine {
     /// # Errors
     /// [`Error::CloseTimedOut`] after the deadline of the options; [`Error::Datastore`] when the last writes are not
     /// durable. The store is closed all the same, and the next opening mends what was left.
+    #[tracing::instrument(level = "debug", skip(self))]
     pub async fn close(&self) -> Result<()> {
         let mut closed = self.closing.closed.lock().await;
         if closed.is_none() {

@@ -73,6 +73,7 @@ fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: R
     }
 }
 
+#[tracing::instrument(level = "debug", name = "initialise", skip_all, fields(key = %cell.key(), %registration))]
 async fn run(
     core: Arc<Core>,
     cell: Arc<Cell>,

@@ -43,6 +43,7 @@ impl<'a> Register<'a> {
     }
 
     /// Checks everything that can be checked first, so that a refusal leaves nothing.
+    #[tracing::instrument(level = "debug", name = "register", skip_all, fields(key = ?self.key))]
     async fn run(self) -> Result<()> {
         let core = self.core;
         core.check_active()?;
