@@ -48,8 +48,9 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
     for shards in [1, MANY] {
         // In memory, so that the making of the shards doesn't take most of the time. Pairs don't wait for the datastore.
         let store = runtime.block_on(hot_shards(Arc::new(dagstore::datastore::MemoryDatastore::new()), shards))?;
-        for company in [pairs::Company::Reader, pairs::Company::Nobody] {
+        for company in [pairs::Company::Reader, pairs::Company::Watcher, pairs::Company::Nobody] {
             let _held = runtime.block_on(company.acquire(&store, shards))?;
+            let watching = company.watch(&runtime, &store);
             for &tasks in &options.tasks {
                 let mut figure = Figure::new(what(tasks, shards, company), "pairs/s", Better::More)
                     .go(go(tasks))
@@ -60,6 +61,9 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
                     figure.detail("tasks had a turn", pairs.tasks_with_a_turn);
                 }
                 figures.push(figure);
+            }
+            if let Some(watching) = watching {
+                watching.abort();
             }
         }
         close(&runtime, store)?;

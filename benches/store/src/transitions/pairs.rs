@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dagstore::{Dagstore, ShardAccessor};
+use futures_util::StreamExt;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::shards;
 
@@ -17,6 +19,8 @@ use crate::shards;
 pub(super) enum Company {
     /// Another reader, the whole time: a pair changes a count and nothing else.
     Reader,
+    /// Another reader, and somebody who reads the trace of all pairs as fast as they can.
+    Watcher,
     /// Nobody: each pair may take its shard from Available to Serving and back.
     Nobody,
 }
@@ -25,12 +29,18 @@ impl Company {
     /// The accessors of the other reader.
     pub(super) async fn acquire(self, store: &Dagstore, shards: usize) -> Result<Vec<ShardAccessor>> {
         let mut held = Vec::new();
-        if matches!(self, Self::Reader) {
+        if matches!(self, Self::Reader | Self::Watcher) {
             for number in 0..shards {
                 held.push(store.acquire(&shards::key(number)).await?);
             }
         }
         Ok(held)
+    }
+
+    /// What reads the trace, until it is aborted.
+    pub(super) fn watch(self, runtime: &Runtime, store: &Dagstore) -> Option<JoinHandle<()>> {
+        let mut trace = matches!(self, Self::Watcher).then(|| store.trace())?;
+        Some(runtime.spawn(async move { while trace.next().await.is_some() {} }))
     }
 }
 
@@ -38,6 +48,7 @@ impl fmt::Display for Company {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Reader => "also open elsewhere",
+            Self::Watcher => "also open elsewhere, traced",
             Self::Nobody => "open nowhere else",
         })
     }
