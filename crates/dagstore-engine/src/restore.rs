@@ -6,7 +6,7 @@ use dagstore_codec::{Codecs, Row};
 use dagstore_datastore::RowPage;
 use dagstore_fsm::{Facts, Restart, RestartOptions, Shard, restart};
 use dagstore_mount::Registry;
-use dagstore_types::{Registration, ShardKey, ShardRecord};
+use dagstore_types::{Attempt, Registration, ShardKey, ShardRecord, ShardState};
 use futures_util::StreamExt;
 
 use crate::catalogue::Catalogue;
@@ -30,6 +30,10 @@ pub(crate) struct Loaded {
 pub(crate) struct Unfinished {
     pub(crate) key: ShardKey,
     pub(crate) registration: Registration,
+    /// State and attempt as they were read. Where they are others by the time that the shard is taken up, somebody has begun
+    /// to do something with it, and the table has nothing more to say.
+    pub(crate) state: ShardState,
+    pub(crate) attempt: Attempt,
 }
 
 /// What the restart table is told by the store's options.
@@ -182,7 +186,12 @@ pub(crate) struct Entered {
 pub(crate) fn enter(catalogue: &Catalogue, record: ShardRecord, options: &Options) -> Entered {
     let outcome = restart(&record, Facts { index_complete: false }, restart_options(options));
     let has_more = !matches!(outcome, Restart::Rest | Restart::RecoverOnAcquire);
-    let unfinished = Unfinished { key: record.key.clone(), registration: record.registration };
+    let unfinished = Unfinished {
+        key: record.key.clone(),
+        registration: record.registration,
+        state: record.state,
+        attempt: record.attempt,
+    };
     let younger = catalogue.add(Shard::restored(record, &outcome));
     let is_in = younger.as_ref().is_none_or(|younger| younger.registration != unfinished.registration);
     let quarantined = younger.map(|younger| Quarantined {

@@ -66,14 +66,19 @@ pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> Resu
 
 /// Does what the restart table wants with one shard, and waits for its end.
 async fn one(core: &Arc<Core>, unfinished: Unfinished) -> Settled {
-    let Unfinished { key, registration } = unfinished;
+    let Unfinished { key, registration, state, attempt } = unfinished;
     let Some(cell) = core.catalogue.get(key.as_str()) else { return Settled::Nothing };
     let record = cell.with(|state| state.shard.record().filter(|record| record.registration == registration).cloned());
     let Some(record) = record else { return Settled::Nothing };
-    let index_complete = has_index(core, &record).await;
-    let outcome = restart(&record, Facts { index_complete }, restart_options(&core.options));
-    if !take_up(core, &cell, &record, outcome).await {
-        return Settled::Nothing;
+    if core.is_closed() {
+        return Settled::State(Some(record.state));
+    }
+    if (record.state, record.attempt) == (state, attempt) {
+        let index_complete = has_index(core, &record).await;
+        let outcome = restart(&record, Facts { index_complete }, restart_options(&core.options));
+        if !take_up(core, &cell, &record, outcome).await {
+            return Settled::Nothing;
+        }
     }
     Settled::State(settled(core, &key, &cell).await)
 }
@@ -94,10 +99,11 @@ async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outco
     let (registration, attempt, now) = (record.registration, record.attempt, core.now());
     match outcome {
         Restart::Rest | Restart::RecoverOnAcquire => return false,
-        Restart::RetryAt(at) => {
+        Restart::RetryAt(at) if at > now => {
             core.retries.add(at, record.key.clone(), registration);
             return false;
         }
+        Restart::RetryAt(_) => core.tell(cell, Event::RetryDue { registration, now }),
         Restart::Recover => core.tell(cell, Event::Recover { waiter: None, now }),
         Restart::Initialize => initialise::enqueue(core, cell, registration),
         Restart::MakeAvailable => core.tell(cell, Event::Available { registration, attempt, now }),
@@ -115,9 +121,9 @@ async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outco
 /// The state of a shard once nothing is being done for it; `None` where it is gone.
 async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<ShardState> {
     loop {
-        let settled = tokio::time::timeout(LOOK_EVERY, cell.settled()).await;
+        let settled = core.unless_closed(tokio::time::timeout(LOOK_EVERY, cell.settled())).await;
         let state = cell.with(|state| state.shard.record().map(|record| record.state));
-        if settled.is_ok() || core.is_closed() {
+        if matches!(settled, Ok(Ok(())) | Err(_)) {
             return state;
         }
         if core.shared.commits.degraded().is_some() {

@@ -183,23 +183,31 @@ impl Terminal {
     /// Runs the command, types the text, and returns how it ended, what it wrote into a pipe and what was seen.
     pub(crate) fn run(mut self, mut command: Command, typed: &str) -> (Option<i32>, String, String) {
         let mut process = command.spawn().unwrap();
-        // They hold the terminal's other end, too.
-        drop((command, self.theirs));
         self.ours.write_all(typed.as_bytes()).unwrap();
         let mut stdout = process.stdout.take();
-        let mut seen = Vec::new();
-        let mut buffer = [0; 4096];
-        // Reading fails when nobody has the other end any more.
-        while let Ok(count @ 1..) = self.ours.read(&mut buffer) {
-            seen.extend(&buffer[..count]);
-        }
+        let mut ours = self.ours;
+        // Read to a mark that is written last: a terminal whose other end is closed may keep back what it was given before.
+        let reading = std::thread::spawn(move || {
+            let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+            while !seen.ends_with(END) {
+                let count = ours.read(&mut buffer).unwrap();
+                seen.extend(&buffer[..count]);
+            }
+            seen.truncate(seen.len() - END.len());
+            seen
+        });
         let mut text = String::new();
         if let Some(stdout) = &mut stdout {
             stdout.read_to_string(&mut text).unwrap();
         }
-        (process.wait().unwrap().code(), text, String::from_utf8(seen).unwrap())
+        let code = process.wait().unwrap().code();
+        self.theirs.write_all(END).unwrap();
+        (code, text, String::from_utf8(reading.join().unwrap()).unwrap())
     }
 }
+
+/// What ends what is seen on a terminal.
+const END: &[u8] = b"<the end>";
 
 impl Ran {
     /// It succeeded, and said nothing on standard error.
