@@ -7,16 +7,18 @@ use dagstore_fs::OwnName;
 use dagstore_fsm::{Event, Facts, Restart, restart};
 use dagstore_types::{ShardKey, ShardRecord, ShardState};
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use crate::cell::Cell;
 use crate::core::Core;
 use crate::restore::{Unfinished, restart_options};
 use crate::{gc, initialise};
 
-/// How many shards are taken up at once. The others rest, so that a million of them need no million tasks.
+/// How many shards are taken up at once. The others rest, so that a million of them need no million tasks. There may be more
+/// where those that were taken up wait for their sources.
 const MOST_AT_ONCE: usize = 64;
 
-/// How often it is looked whether a shard can't be settled because nothing can be written.
+/// How often it is looked what keeps shards from being settled: that nothing can be written, or that sources aren't ready.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What became of the shards whose work an earlier process left unfinished.
@@ -49,19 +51,40 @@ pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> Resu
         Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
     }
     let mut report = ResumeReport::default();
-    let mut settling =
-        futures_util::stream::iter(unfinished).map(|unfinished| one(&core, unfinished)).buffer_unordered(MOST_AT_ONCE);
-    while let Some(settled) = settling.next().await {
-        let Settled::State(state) = settled else { continue };
-        report.interrupted += 1;
-        match state {
-            None => report.destroyed += 1,
-            Some(ShardState::Available | ShardState::Serving) => report.available += 1,
-            Some(ShardState::Errored) => report.failed += 1,
-            Some(_) => report.unsettled += 1,
+    let mut waiting = unfinished.into_iter();
+    let (mut settling, mut room) = (FuturesUnordered::new(), MOST_AT_ONCE);
+    loop {
+        while settling.len() < room
+            && !core.is_closed()
+            && let Some(unfinished) = waiting.next()
+        {
+            settling.push(one(&core, unfinished));
+        }
+        match tokio::time::timeout(LOOK_EVERY, settling.next()).await {
+            Ok(Some(settled)) => report.count(settled),
+            Ok(None) => break,
+            // Nobody waits for room, so these wait for their sources, perhaps for days. The others don't wait for them.
+            Err(_) if core.starting.len() == 0 => room += MOST_AT_ONCE,
+            Err(_) => {}
         }
     }
+    let left = waiting.len();
+    report.interrupted += left;
+    report.unsettled += left;
     report
+}
+
+impl ResumeReport {
+    fn count(&mut self, settled: Settled) {
+        let Settled::State(state) = settled else { return };
+        self.interrupted += 1;
+        match state {
+            None => self.destroyed += 1,
+            Some(ShardState::Available | ShardState::Serving) => self.available += 1,
+            Some(ShardState::Errored) => self.failed += 1,
+            Some(_) => self.unsettled += 1,
+        }
+    }
 }
 
 /// Does what the restart table wants with one shard, and waits for its end.
@@ -121,9 +144,9 @@ async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outco
 /// The state of a shard once nothing is being done for it; `None` where it is gone.
 async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<ShardState> {
     loop {
-        let settled = core.unless_closed(tokio::time::timeout(LOOK_EVERY, cell.settled())).await;
+        let settled = tokio::time::timeout(LOOK_EVERY, core.unless_closed(cell.settled())).await;
         let state = cell.with(|state| state.shard.record().map(|record| record.state));
-        if matches!(settled, Ok(Ok(())) | Err(_)) {
+        if settled.is_ok() {
             return state;
         }
         if core.shared.commits.degraded().is_some() {

@@ -164,3 +164,29 @@ async fn many_that_were_interrupted_are_taken_up_a_few_at_a_time() {
     assert_eq!(answered("resuming", engine.resumed()).await.unwrap().available, 500);
     assert_eq!(world.remote.most_opening(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn those_that_were_interrupted_do_not_wait_for_sources_that_are_not_ready() {
+    let world = World::new();
+    let names = many_interrupted(&world, 200).await;
+    let (ready, frozen) = names.split_last().unwrap();
+    behave(&world, frozen, Behaviour::Frozen);
+    let engine = world.open().await;
+    answered("an acquire of one that is ready", read_all(&engine, ready, &world.car)).await;
+    assert_eq!(available(&engine, frozen), 0);
+    behave(&world, frozen, Behaviour::Ready);
+    assert_eq!(answered("resuming", engine.resumed()).await.unwrap().available, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_does_not_wait_for_those_that_were_interrupted_and_not_taken_up_again() {
+    let world = World::new();
+    let names = many_interrupted(&world, 5_000).await;
+    behave(&world, &names, Behaviour::Slow);
+    let engine = world.open().await;
+    until("some are being fetched", || world.remote.opening() > 0).await;
+    let (resumed, closed) = tokio::join!(engine.resumed(), engine.close());
+    closed.unwrap();
+    let report = resumed.unwrap();
+    assert_eq!((report.interrupted, report.unsettled), (5_000, 5_000));
+}
