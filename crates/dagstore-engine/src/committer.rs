@@ -39,8 +39,8 @@ pub(crate) async fn run(core: Arc<Core>, _ended: watch::Sender<()>) {
         let (group, lists) = core.shared.commits.take();
         let found_steps = !group.cells.is_empty();
         last = commit(&core, group, lists, &mut answering).await;
-        if stopping && (!found_steps || core.shared.commits.degraded().is_some()) {
-            answering.ended().await;
+        // What the answers bring about is written, too.
+        if stopping && !answering.ended().await && (!found_steps || core.shared.commits.degraded().is_some()) {
             return;
         }
     }
@@ -71,15 +71,13 @@ impl Answering {
         self.0 = Some(core.runtime.spawn(async move { tell_all(&shared, cells, &Event::Synced) }));
     }
 
-    async fn ended(&mut self) {
-        if let Some(answers) = self.0.take() {
-            // A panic in it has told nobody, and is treated as the committer's own.
-            #[expect(
-                clippy::expect_used,
-                reason = "passes a panic on; the task is only ever cancelled with its runtime"
-            )]
-            answers.await.expect("the answers to a batch were given");
-        }
+    /// Waits until the answers are given; `false` where that was so already.
+    async fn ended(&mut self) -> bool {
+        let Some(answers) = self.0.take() else { return false };
+        // A panic in it has told nobody, and is treated as the committer's own.
+        #[expect(clippy::expect_used, reason = "passes a panic on; the task is only ever cancelled with its runtime")]
+        answers.await.expect("the answers to a batch were given");
+        true
     }
 }
 

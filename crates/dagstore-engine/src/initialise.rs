@@ -171,13 +171,21 @@ async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, t
             return None;
         }
         let now = core.now();
+        let next = cell.with(|state| state.shard.record().and_then(|record| record.attempt.next()));
         let answer = core.ask(cell, |waiter| Event::Initialize { waiter, registration, now }).await;
         match answer {
             Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => return Some(attempt),
             Ok(Some(Reply::Answer(Answer::Refused(Refusal::NotDurable)))) => {
                 task.unless_cancelled(tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE)).await?;
             }
-            Ok(_) | Err(_) => return None,
+            Ok(_) => return None,
+            Err(_) => {
+                // The store closes. Where the start is counted all the same, it was survived.
+                if let Some(attempt) = next {
+                    core.tell(cell, Event::Interrupted { registration, attempt, now });
+                }
+                return None;
+            }
         }
     }
 }

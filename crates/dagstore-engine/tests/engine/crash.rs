@@ -123,6 +123,33 @@ async fn closing_in_the_middle_of_the_work_is_no_start_that_was_not_survived() {
     read_all(&engine, "a", &world.car).await;
 }
 
+/// Of so many shards at once that their answers are given by a task of their own.
+#[tokio::test]
+async fn closing_while_a_start_is_counted_is_no_start_that_was_not_survived() {
+    for count in [1, 20] {
+        let world = World::new();
+        let (engine, held) = world.open_held_with(|options| options.max_indexing = count).await;
+        let keys: Vec<_> = (0..count).map(|number| format!("shard {number}")).collect();
+        engine.register("first", URL).lazy().await.unwrap();
+        // The registrations pass, in one write; the starts don't.
+        held.hold_after(1);
+        let registered = keys.iter().map(|key| async { engine.register(key, URL).detached().await });
+        for registered in futures_util::future::join_all(registered).await {
+            registered.unwrap();
+        }
+        until("the starts are being counted", || held.is_holding()).await;
+        let closing = tokio::spawn(async move { engine.close().await });
+        let_others_run().await;
+        held.release();
+        answered("closing", closing).await.unwrap().unwrap();
+        let paused = world.open_paused().await;
+        for key in keys {
+            let info = paused.info(&key).unwrap();
+            assert_eq!((info.state, info.starts), (ShardState::Initializing, 0), "{key} of {count}: {info:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn numbers_are_never_given_out_twice() {
     let world = World::new();
