@@ -82,8 +82,9 @@ fn sweep_blocking(core: &Core) -> Result<()> {
     let mut names = core.index_repo.list()?;
     report.temporaries_removed += core.index_repo.remove_temporaries()?;
     names.sort_unstable_by_key(|name| name.registration);
-    let is_current = current(core, &names);
+    // Before the catalogue: a record that is taken up in between is then in both instead of in neither.
     let quarantined = core.quarantine.read().key_hashes();
+    let is_current = current(core, &names);
     for (name, is_current) in names.into_iter().zip(is_current) {
         let may_be_quarantined = quarantined.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()));
         if is_current {

@@ -81,7 +81,8 @@ impl Quarantine {
 pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
     let _alone = core.unless_closed(core.deciding.lock()).await?;
     let entry = find(core, row)?;
-    let Some(value) = core.datastore.get(SHARDS, row).await? else {
+    // A read that says nothing must not keep the store from closing.
+    let Some(value) = core.unless_closed(core.datastore.get(SHARDS, row)).await?? else {
         core.quarantine.write().remove(row);
         return Ok(());
     };
@@ -90,6 +91,12 @@ pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
         // Under the lock, so that nobody registers the key between the two.
         let mut quarantine = core.quarantine.write();
         let entered = match read {
+            // Only opening decides between two records of a key. Here one is in use, and stays.
+            Ok(record) if core.catalogue.look(record.key.as_str()).is_some() => {
+                let reason = "another record has the same key".to_owned();
+                let again = Quarantined { key: Some(record.key), reason, ..entry.clone() };
+                Entered { unfinished: None, quarantined: Some(again) }
+            }
             Ok(record) => enter(&core.catalogue, record, &core.options),
             Err(again) => Entered { unfinished: None, quarantined: Some(again) },
         };

@@ -1,8 +1,14 @@
 //! Records that were set aside: taken up again, or dropped.
 
-use dagstore_datastore::{Datastore, DatastoreExt, ErrorClass};
-use dagstore_engine::{Engine, Error, Options};
-use dagstore_types::ShardState;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, Namespace, RowStream};
+use dagstore_engine::{Engine, Error, Options, Parts};
+use dagstore_testkit::HeldDatastore;
+use dagstore_types::{Registration, ShardState};
 use futures_util::StreamExt;
 
 use super::dropped::steady_world;
@@ -152,4 +158,131 @@ async fn a_store_that_is_paused_or_closed_leaves_its_quarantine_alone() {
     assert_eq!(paused.quarantined().len(), 1);
     assert!(matches!(paused.retry_quarantined(&row).await, Err(Error::Paused)));
     assert!(matches!(paused.drop_quarantined(&row).await, Err(Error::Paused)));
+}
+
+/// Another datastore whose reads take a moment.
+#[derive(Debug)]
+struct Reading(Arc<dyn Datastore>);
+
+#[async_trait]
+impl Datastore for Reading {
+    fn name(&self) -> &'static str {
+        "reading"
+    }
+
+    async fn get(&self, namespace: Namespace, key: &[u8]) -> dagstore_datastore::Result<Option<Bytes>> {
+        tokio::task::yield_now().await;
+        self.0.get(namespace, key).await
+    }
+
+    async fn write(&self, batch: Batch, durability: Durability) -> dagstore_datastore::Result<()> {
+        self.0.write(batch, durability).await
+    }
+
+    fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
+        self.0.scan(namespace, prefix)
+    }
+
+    async fn sync(&self) -> dagstore_datastore::Result<()> {
+        self.0.sync().await
+    }
+
+    async fn reopen(&self) -> dagstore_datastore::Result<()> {
+        self.0.reopen().await
+    }
+
+    async fn close(&self) -> dagstore_datastore::Result<()> {
+        self.0.close().await
+    }
+}
+
+/// The shard "a" in quarantine, of a record that can be read again by now.
+async fn open_repaired(world: &World) -> (Engine, HeldDatastore, Vec<u8>) {
+    let (engine, row, value) = open_damaged(world).await;
+    engine.close().await.unwrap();
+    let held = HeldDatastore::new(Arc::new(Reading(Arc::new(world.datastore.clone()))));
+    let parts = Parts { datastore: Arc::new(held.clone()), ..world.parts() };
+    let mut options = Options::default();
+    options.close_deadline = Duration::from_secs(2);
+    let engine = Engine::open(parts, options).await.unwrap();
+    engine.resumed().await.unwrap();
+    world.datastore.put(SHARDS, &row, &value).await.unwrap();
+    (engine, held, row)
+}
+
+#[tokio::test]
+async fn a_record_is_taken_up_once_though_two_want_it() {
+    let world = World::new();
+    let (engine, _held, row) = open_repaired(&world).await;
+    let (one, two) = tokio::join!(engine.retry_quarantined(&row), engine.retry_quarantined(&row));
+    one.unwrap();
+    assert!(matches!(two, Err(Error::NotQuarantined { .. })), "{two:?}");
+    assert_eq!(engine.quarantined(), [], "dropping it would delete the row of a shard in use");
+    read_all(&engine, "a", &world.car).await;
+}
+
+/// Whoever drops it may have given up, for what is being written is written all the same.
+#[tokio::test]
+async fn a_record_that_is_being_dropped_is_not_taken_up() {
+    for gives_up in [false, true] {
+        let world = World::new();
+        let (engine, held, row) = open_repaired(&world).await;
+        held.hold_after(0);
+        let (other, its_row) = (engine.clone(), row.clone());
+        let dropping = tokio::spawn(async move { other.drop_quarantined(&its_row).await });
+        until("the deletion is being written", || held.is_holding()).await;
+        if gives_up {
+            dropping.abort();
+        }
+        let (other, its_row) = (engine.clone(), row.clone());
+        let retrying = tokio::spawn(async move { other.retry_quarantined(&its_row).await });
+        let_others_run().await;
+        held.release();
+        let dropped = answered("dropping", dropping).await;
+        assert!(gives_up || matches!(dropped, Ok(Ok(()))), "{dropped:?}");
+        let retried = answered("retrying", retrying).await.unwrap();
+        assert!(matches!(retried, Err(Error::NotQuarantined { .. })), "{retried:?}");
+        assert_eq!((engine.shards(), engine.quarantined()), (vec![], vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_answers_whoever_waits_for_the_quarantine() {
+    let world = World::new();
+    let (engine, held, row) = open_repaired(&world).await;
+    held.hold_after(0);
+    let (other, its_row) = (engine.clone(), row.clone());
+    let dropping = tokio::spawn(async move { other.drop_quarantined(&its_row).await });
+    until("the deletion is being written", || held.is_holding()).await;
+    let other = engine.clone();
+    let retrying = tokio::spawn(async move { other.retry_quarantined(&row).await });
+    let_others_run().await;
+    let closed = answered("closing", engine.close()).await;
+    assert!(matches!(closed, Err(Error::CloseTimedOut)), "{closed:?}");
+    for waiting in [dropping, retrying] {
+        let waited = answered("an answer", waiting).await.unwrap();
+        assert!(matches!(waited, Err(Error::Closed)), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_back_does_not_take_the_key_of_a_shard_in_use() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.close().await.unwrap();
+    let (row, value) = row_and_value(&world).await;
+    // Not even its key can be read.
+    world.datastore.put(SHARDS, &row, b"garbage").await.unwrap();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let registration = engine.info("a").unwrap().registration;
+    assert_ne!(registration, Registration(1));
+    // Whether it rests makes no difference.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.datastore.put(SHARDS, &row, &value).await.unwrap();
+    let still = engine.retry_quarantined(&row).await;
+    assert!(matches!(&still, Err(Error::StillQuarantined { reason, .. }) if reason.contains("same key")), "{still:?}");
+    assert_eq!(engine.info("a").unwrap().registration, registration);
+    read_all(&engine, "a", &world.car).await;
 }
