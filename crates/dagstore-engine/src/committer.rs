@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dagstore_codec::{Codecs, encode_row};
+use dagstore_codec::Codecs;
 use dagstore_datastore::{Batch, Durability, Error, ErrorClass};
 use dagstore_fsm::Event;
 use dagstore_types::Registration;
@@ -17,6 +17,7 @@ use crate::commits::{Group, LastBatch, Lists};
 use crate::core::Core;
 use crate::options::Blocking;
 use crate::rows::{META, NEXT_REGISTRATION, SHARDS, shard_row};
+use crate::shared::encode;
 
 /// How long the next batch waits after one that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -214,7 +215,7 @@ fn put_record(batch: &mut Batch, codecs: &Codecs, registration: Registration, ce
     let record = cell.with(|state| state.shard.record().cloned());
     match record.filter(|record| record.registration == registration) {
         None => batch.delete(SHARDS, &shard_row(registration)),
-        Some(record) => match encode_row(codecs.writer(), &record) {
+        Some(record) => match encode(codecs, &record) {
             Ok(row) => batch.put(SHARDS, &shard_row(registration), &row),
             // The row stays as it was, and the next change of the shard meets the same error and reports it.
             Err(error) => tracing::error!(shard = %cell.key(), %error, "a record can't be encoded"),

@@ -108,7 +108,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
     let mount = mount(core, cell);
     let (starting, _thawing) = match room {
         Room::Starting(room) => {
-            if let Ok(mount) = &mount
+            if let Ok((mount, _)) = &mount
                 && !task.unless_cancelled(is_ready(core, &**mount)).await.unwrap_or(true)
             {
                 return End::NotReady;
@@ -118,7 +118,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
         Room::Thawing(room) => (None, Some(room)),
     };
     // Nothing has to be fetched of a source on this machine, so it waits for all its room before it begins.
-    let is_here = mount.as_ref().is_ok_and(|mount| mount.capabilities().local && starting.is_some());
+    let is_here = mount.as_ref().is_ok_and(|(_, is_local)| *is_local && starting.is_some());
     let (mut fetching, mut indexing) = (None, None);
     if is_here {
         indexing = room_in(&core.indexing, task).await;
@@ -128,7 +128,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
     let Some(attempt) = begin(core, cell, registration, task).await else { return End::Nothing };
     let name = OwnName::new(cell.key(), registration, attempt);
     let work = async {
-        let mount = mount?;
+        let (mount, _) = mount?;
         let opened = task.unless_cancelled(mount.open()).await.ok_or_else(cancelled)?;
         let opened = opened.map_err(|error| mount_error(&error))?;
         drop(fetching);
@@ -147,16 +147,22 @@ async fn room_in<'a>(rooms: &'a Semaphore, task: &Task) -> Option<SemaphorePermi
     task.unless_cancelled(rooms.acquire()).await?.ok()
 }
 
-/// The mount of the shard's URL.
-fn mount(core: &Core, cell: &Cell) -> Result<Arc<dyn Mount>, ShardError> {
+/// The mount of the shard's URL, and whether its bytes are on this machine.
+fn mount(core: &Core, cell: &Cell) -> Result<(Arc<dyn Mount>, bool), ShardError> {
     let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url)).map_err(|error| mount_error(&error))
+    let mount = || {
+        let mount = MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url))?;
+        let is_local = mount.capabilities().local;
+        Ok((mount, is_local))
+    };
+    let mount = std::panic::catch_unwind(AssertUnwindSafe(mount)).map_err(|_| panicked())?;
+    mount.map_err(|error| mount_error(&error))
 }
 
 /// Whether the source can be read at once. One that gives no answer is treated as one that can't; one that fails is left to
 /// the attempt, which tells why.
 async fn is_ready(core: &Core, mount: &dyn Mount) -> bool {
-    let stat = AssertUnwindSafe(mount.stat()).catch_unwind();
+    let stat = AssertUnwindSafe(async { mount.stat().await }).catch_unwind();
     match tokio::time::timeout(core.options.stat_deadline, stat).await {
         Ok(Ok(Ok(stat))) => stat.ready,
         Ok(Ok(Err(_)) | Err(_)) => true,

@@ -1,11 +1,12 @@
 //! What cells share with the rest of the engine. Accessors hold cells, so this outlives the store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dagstore_codec::{Codecs, encode_row};
 use dagstore_fsm::{Operation, Write};
-use dagstore_types::{ShardKey, ShardState};
+use dagstore_types::{ShardKey, ShardRecord, ShardState};
 
 use tokio::sync::Notify;
 
@@ -76,9 +77,7 @@ impl Shared {
         let row = cell.with(|state| {
             state.shard.step().map(|step| match &step.write {
                 Write::Delete(registration) => Ok((*registration, None)),
-                Write::Put(record) => {
-                    encode_row(self.codecs.writer(), record).map(|row| (record.registration, Some(row)))
-                }
+                Write::Put(record) => encode(&self.codecs, record).map(|row| (record.registration, Some(row))),
             })
         });
         match row {
@@ -95,4 +94,10 @@ impl Shared {
     pub(crate) fn keeps_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire) && self.opened.load(Ordering::Relaxed) <= self.keep_open
     }
+}
+
+/// The row of a record. A codec that panics is one that can't encode it: whoever waits is told.
+pub(crate) fn encode(codecs: &Codecs, record: &ShardRecord) -> Result<Vec<u8>, String> {
+    let encoded = catch_unwind(AssertUnwindSafe(|| encode_row(codecs.writer(), record)));
+    encoded.map_or_else(|_| Err("the codec panicked".to_owned()), |encoded| encoded.map_err(|error| error.to_string()))
 }

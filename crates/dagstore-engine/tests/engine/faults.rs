@@ -1,10 +1,15 @@
 //! A datastore that fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use dagstore_codec::{Codec, CodecId};
 use dagstore_datastore::ErrorClass;
-use dagstore_engine::Error;
-use dagstore_types::{ErrorKind, ShardState};
+use dagstore_engine::{Engine, Error, Options};
+use dagstore_mount::{BytesMount, Capabilities, Mount, Opened, Stat};
+use dagstore_types::{ErrorKind, ShardRecord, ShardState};
 
 use super::support::*;
 
@@ -63,4 +68,94 @@ async fn a_panic_while_indexing_fails_the_shard_and_nothing_else() {
     world.gate.set_panicking(false);
     engine.recover("a").await.unwrap();
     read_all(&engine, "a", &world.car).await;
+}
+
+/// Another codec, which panics for as long as it is told to.
+#[derive(Debug)]
+struct PanickingCodec(dagstore_codec::Json, Arc<AtomicBool>);
+
+impl Codec for PanickingCodec {
+    fn id(&self) -> CodecId {
+        self.0.id()
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn version(&self) -> u8 {
+        self.0.version()
+    }
+
+    fn encode(&self, record: &ShardRecord, out: &mut Vec<u8>) -> dagstore_codec::Result<()> {
+        assert!(!self.1.load(Ordering::Relaxed), "as the test wants");
+        self.0.encode(record, out)
+    }
+
+    fn decode(&self, version: u8, bytes: &[u8]) -> dagstore_codec::Result<ShardRecord> {
+        self.0.decode(version, bytes)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_panics_leaves_no_key_occupied() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let world = World::with_codec(Arc::new(PanickingCodec(dagstore_codec::Json, panics.clone())));
+    let engine = world.open().await;
+    engine.register("b", URL).await.unwrap();
+    panics.store(true, Ordering::Relaxed);
+    let registering = engine.clone();
+    let registered = tokio::spawn(async move { registering.register("a", URL).lazy().await });
+    let registered = answered("the registration", registered).await.unwrap();
+    assert!(matches!(registered, Err(Error::NotDurable { .. })), "{registered:?}");
+    let destroyed = answered("the destruction", engine.destroy("b")).await;
+    assert!(matches!(destroyed, Err(Error::NotDurable { .. })), "{destroyed:?}");
+    panics.store(false, Ordering::Relaxed);
+    answered("the registration", async { engine.register("a", URL).await }).await.unwrap();
+    for key in ["a", "b"] {
+        answered("reading", read_all(&engine, key, &world.car)).await;
+    }
+}
+
+/// A mount that panics when it is asked what it can do, after the first time.
+#[derive(Debug, Clone, Default)]
+struct PanickingMount(Arc<AtomicBool>);
+
+#[async_trait]
+impl Mount for PanickingMount {
+    fn capabilities(&self) -> Capabilities {
+        assert!(!self.0.swap(true, Ordering::Relaxed), "as the test wants");
+        Capabilities::LOCAL
+    }
+
+    fn location(&self) -> String {
+        String::new()
+    }
+
+    fn instantiate(&self, _location: &str) -> dagstore_mount::Result<Arc<dyn Mount>> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    async fn stat(&self) -> dagstore_mount::Result<Stat> {
+        Ok(Stat::new(1, None))
+    }
+
+    async fn open(&self) -> dagstore_mount::Result<Opened> {
+        BytesMount::template().open().await
+    }
+}
+
+#[tokio::test]
+async fn a_panic_before_the_work_fails_the_shard_and_nothing_else() {
+    let world = World::new();
+    let mut parts = world.parts();
+    parts.registry.register("panicking", PanickingMount::default()).unwrap();
+    let mut options = Options::default();
+    (options.max_fetching, options.max_indexing) = (1, 1);
+    let engine = Engine::open(parts, options).await.unwrap();
+    let registered = answered("the registration", async { engine.register("a", "panicking:x").await }).await;
+    let Err(Error::Failed { source, .. }) = registered else { panic!("{registered:?}") };
+    assert_eq!(source.kind(), ErrorKind::Internal);
+    engine.register("b", URL).await.unwrap();
+    answered("the destruction", engine.destroy("a")).await.unwrap();
 }
