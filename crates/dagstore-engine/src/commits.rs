@@ -20,6 +20,9 @@ const WRITE_BEHIND: Duration = Duration::from_secs(1);
 /// The most steps in a batch, so that one batch can't make the next wait for long.
 const MOST_STEPS: usize = 4096;
 
+/// How long it pays at most: a batch that took longer than a few syncs was held up by something else.
+const LONGEST_GATHERING: Duration = Duration::from_millis(50);
+
 /// How many rows may wait to be set right before new requests are refused. Each stands for a request that was given up
 /// while the datastore was down.
 const MOST_REWRITES: usize = 4096;
@@ -222,8 +225,8 @@ impl Commits {
             return;
         }
         let wanted = (self.waiting() + last.steps).min(MOST_STEPS);
-        let begun = std::time::Instant::now();
-        while self.waiting() < wanted && begun.elapsed() < last.took / 4 && !self.is_stopping() {
+        let (begun, longest) = (std::time::Instant::now(), LONGEST_GATHERING.min(last.took / 4));
+        while self.waiting() < wanted && begun.elapsed() < longest && !self.is_stopping() {
             tokio::task::yield_now().await;
         }
     }
@@ -267,5 +270,29 @@ impl Lists {
         } else {
             Urgency::Idle
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_that_took_for_ever_does_not_make_the_next_one_wait() {
+        let commits = Commits::default();
+        let _waiting = somebody_waits(&commits);
+        let last = LastBatch { steps: 2, took: Duration::from_hours(1) };
+        let due = tokio::time::timeout(Duration::from_secs(20), commits.due(last)).await;
+        assert!(due.is_ok(), "it still gathers");
+    }
+
+    /// Something that somebody waits for.
+    fn somebody_waits(commits: &Commits) -> oneshot::Receiver<bool> {
+        let (sender, receiver) = oneshot::channel();
+        commits.take_up(|lists| {
+            lists.numbers.end = 1;
+            lists.numbers.waiting.push(sender);
+        });
+        receiver
     }
 }
