@@ -182,7 +182,8 @@ impl Terminal {
 
     /// Runs the command, types the text, and returns how it ended, what it wrote into a pipe and what was seen.
     pub(crate) fn run(mut self, mut command: Command, typed: &str) -> (Option<i32>, String, String) {
-        let mut process = command.spawn().unwrap();
+        // Without a name of the terminal nothing is drawn on it.
+        let mut process = command.env("TERM", "xterm").spawn().unwrap();
         self.ours.write_all(typed.as_bytes()).unwrap();
         let mut stdout = process.stdout.take();
         let mut ours = self.ours;
