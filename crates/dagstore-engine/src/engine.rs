@@ -225,7 +225,8 @@ impl Engine {
     }
 
     /// What happens from now on, operation by operation. Nobody is held up by a reader, and one that is too slow is told how
-    /// much it has [`Missed`](Watched::Missed). The stream ends when the store is closed.
+    /// much it has [`Missed`](Watched::Missed). The stream ends when the store is closed; the crates `futures-util` and
+    /// `tokio-stream` have the `next()` to read it with.
     pub fn trace(&self) -> impl Stream<Item = Watched<Trace>> + Send + Unpin + use<> {
         self.core.shared.watch.traces()
     }
