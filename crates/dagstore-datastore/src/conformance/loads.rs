@@ -21,6 +21,9 @@ use crate::{
 
 const OTHER: Namespace = Namespace::new("other");
 
+/// How long a closing that waits for a load is waited for.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// Numbers of rows: none, a few, and more than anybody writes as one piece.
 const SIZES: [u32; 4] = [0, 1, 40, 2_400];
 
@@ -314,12 +317,23 @@ pub(super) async fn loads_survive_closing(bench: &Bench<'_>) -> Outcome {
 pub(super) async fn closing_beside_a_load(bench: &Bench<'_>) -> Outcome {
     let whole = rows(2_400, 50);
     let store = bench.open().await?;
-    let mut load = store.bulk_load(ROWS, stream_of(&whole));
-    let early = poll_fn(|context| Poll::Ready(load.as_mut().poll(context))).await;
-    let (loaded, closed) = match early {
-        Poll::Ready(loaded) => (loaded, store.close().await),
-        Poll::Pending => join(load, store.close()).await,
+    // The load gets its last rows when the store is closed, or when closing obviously waits for it.
+    let (is_closed, last_page) = (Arc::new(AtomicBool::new(false)), page(&whole[2_000..]));
+    let closed = Arc::clone(&is_closed);
+    let last = async move {
+        comes_true(&closed, CLOSING).await;
+        Ok(last_page)
     };
+    let source = stream_of_pages(whole[..2_000].chunks(500).map(|rows| Ok(page(rows))).collect());
+    let mut load = store.bulk_load(ROWS, source.chain(stream::once(last)).boxed());
+    let early = poll_fn(|context| Poll::Ready(load.as_mut().poll(context))).await;
+    ensure!(early.is_pending(), "a load ended before it got its last rows");
+    let closing = async {
+        let closed = store.close().await;
+        is_closed.store(true, Ordering::Release);
+        closed
+    };
+    let (loaded, closed) = join(load, closing).await;
     closed?;
     let store = bench.open().await?;
     match loaded {
