@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use crate::{Batch, Namespace, Result, RowPage, load_by_batches};
@@ -70,6 +71,19 @@ pub trait Datastore: Debug + Send + Sync + 'static {
     /// An error ends the stream: rows before it are valid, and the scan is incomplete.
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream;
 
+    /// The first rows whose keys start with `prefix` and come behind `after`: at most `limit` of them, and about a
+    /// [page](RowPage::TARGET_BYTES) at most. Fewer than `limit` rows that aren't a full page are the last ones, as with
+    /// [`RowPage::is_full`]. They show one state of the namespace, at least as new as every write that returned before
+    /// the call. This is for looking a few rows up, again and again; a [scan](Self::scan) is for many.
+    ///
+    /// The default takes them out of a scan, which reads more than it needs.
+    ///
+    /// # Errors
+    /// Of any class.
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        rows_of_scan(self.scan(namespace, prefix), after, limit).await
+    }
+
     /// Puts many rows, which `rows` yields in ascending order of their keys, each key once. A
     /// [scan](Self::scan) of another datastore is such a stream, and [`stream_of_rows`](crate::stream_of_rows) makes one
     /// of rows in memory. Pages of about [`RowPage::TARGET_BYTES`] are best; they may be of any size, and empty.
@@ -125,6 +139,22 @@ pub trait Datastore: Debug + Send + Sync + 'static {
     /// # Errors
     /// When writes that had returned could not be made durable. The database is closed all the same.
     async fn close(&self) -> Result<()>;
+}
+
+/// What [`Datastore::rows`] gives where a backend has nothing better than a scan.
+async fn rows_of_scan(mut scan: RowStream, after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+    let mut rows = RowPage::new();
+    while let Some(page) = scan.next().await {
+        for (key, value) in page?.iter() {
+            if rows.len() >= limit || rows.is_full() {
+                return Ok(rows);
+            }
+            if after.is_none_or(|after| after < key) {
+                rows.push(key, value);
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// Conveniences for every [`Datastore`].

@@ -16,6 +16,11 @@ pub trait ReadAt: Debug + Send + Sync {
     /// # Errors
     /// Whatever the operating system says.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// All of it, where it is in memory or mapped: slices of it share it, without a copy. `None` for everything else.
+    fn bytes(&self) -> Option<&Bytes> {
+        None
+    }
 }
 
 /// Conveniences for every [`ReadAt`].
@@ -44,5 +49,9 @@ impl ReadAt for Bytes {
         let count = buffer.len().min(self.len() - start);
         buffer[..count].copy_from_slice(&self[start..start + count]);
         Ok(count)
+    }
+
+    fn bytes(&self) -> Option<&Bytes> {
+        Some(self)
     }
 }

@@ -7,10 +7,13 @@ use dagstore_car::MultihashRef;
 use dagstore_fs::OwnName;
 use dagstore_types::{Attempt, Registration, ShardKey};
 
-use crate::{Error, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location};
+use crate::{Error, FingerprintKey, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location};
 use crate::{MAX_OFFSET, MAX_SIZE, MAX_VALIDATOR_BYTES};
 
-/// Runs all checks, each on a new and empty repository of `make`.
+/// The key of the repositories that the suite is given, where they have one.
+pub const KEY: FingerprintKey = FingerprintKey(*b"0123456789abcdef");
+
+/// Runs all checks, each on a new and empty repository of `make`, under [`KEY`].
 ///
 /// # Panics
 /// When a check fails.
@@ -27,6 +30,7 @@ const CHECKS: &[fn(&dyn IndexRepo)] = &[
     duplicates_come_lowest_offset_first,
     limits_are_exact,
     multihashes_chosen_by_an_attacker_are_kept_apart,
+    fingerprints_come_in_order,
     what_it_belongs_to_comes_back,
     a_name_is_built_once_at_a_time,
     readers_outlive_replacement_and_removal,
@@ -189,6 +193,17 @@ fn multihashes_chosen_by_an_attacker_are_kept_apart(repo: &dyn IndexRepo) {
     }
     for absent in [multihash(200, &[0xab; 32]), multihash(0, &[0; 200]), multihash(0x12, &[]), multihash(0x14, &[0])] {
         assert_found(&*index, &absent, &[]);
+    }
+}
+
+fn fingerprints_come_in_order(repo: &dyn IndexRepo) {
+    for count in [0, 1, 46, 47, 1000] {
+        let blocks: Vec<_> = (0..count).map(|number| (numbered(number % 700), number * 100, number)).collect();
+        publish(repo, count, &blocks);
+        let mut expected: Vec<_> = blocks.iter().map(|(bytes, ..)| KEY.fingerprint(parsed(bytes))).collect();
+        expected.sort_unstable();
+        let found: Result<Vec<_>, _> = open(repo, count).fingerprints(KEY).collect();
+        assert_eq!(found.expect("the fingerprints"), expected, "{count}");
     }
 }
 

@@ -8,8 +8,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::{Error, Result};
 
-/// The bytes of a fingerprint that an index keeps.
-pub(crate) const FINGERPRINT_BYTES: usize = 14;
+/// The bytes of a fingerprint.
+pub const FINGERPRINT_BYTES: usize = 14;
 
 /// A store's random key. All indices of a store are made under the same one.
 ///
@@ -32,10 +32,14 @@ impl FingerprintKey {
 
     /// The first bytes of the SipHash-2-4-128 of the multihash's code, as 8 bytes big-endian, and its digest. The code
     /// has a fixed length, so different multihashes never feed the same bytes.
-    pub(crate) fn fingerprint(self, multihash: MultihashRef<'_>) -> Fingerprint {
+    pub fn fingerprint(self, multihash: MultihashRef<'_>) -> Fingerprint {
+        self.of_parts(multihash.code(), multihash.digest())
+    }
+
+    pub(crate) fn of_parts(self, code: u64, digest: &[u8]) -> Fingerprint {
         let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write(&multihash.code().to_be_bytes());
-        hasher.write(multihash.digest());
+        hasher.write(&code.to_be_bytes());
+        hasher.write(digest);
         let hash = u128::from(hasher.finish128()).to_le_bytes();
         let mut fingerprint = [0; FINGERPRINT_BYTES];
         fingerprint.copy_from_slice(&hash[..FINGERPRINT_BYTES]);
@@ -50,9 +54,9 @@ impl fmt::Debug for FingerprintKey {
     }
 }
 
-/// The fingerprint of a multihash under a store's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fingerprint(pub(crate) [u8; FINGERPRINT_BYTES]);
+/// The fingerprint of a multihash under a store's key: 112 bits, so two multihashes of one store don't share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; FINGERPRINT_BYTES]);
 
 impl Fingerprint {
     /// The bytes that stand in the fence.

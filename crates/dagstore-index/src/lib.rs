@@ -29,9 +29,9 @@ mod writer;
 
 pub use error::{Damage, Error};
 pub use files::FsIndexRepo;
-pub use fingerprint::FingerprintKey;
+pub use fingerprint::{FINGERPRINT_BYTES, Fingerprint, FingerprintKey};
 pub use memory::MemoryIndexRepo;
-pub use repo::{FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location};
+pub use repo::{Fingerprints, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location};
 pub use repo::{MAX_OFFSET, MAX_SIZE, MAX_VALIDATOR_BYTES};
 
 /// The crate's result.

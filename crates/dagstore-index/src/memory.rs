@@ -12,7 +12,9 @@ use smallvec::SmallVec;
 use crate::claims::{Claim, Claims};
 use crate::entry::location;
 use crate::files::check_meta;
-use crate::{FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location, Result};
+use crate::{
+    FingerprintKey, Fingerprints, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location, Result,
+};
 
 /// Indices in memory, for tests and throw-away stores. They hold whole multihashes and no fingerprints, and take far
 /// more memory than files take disk.
@@ -95,6 +97,15 @@ impl FullIndex for MemoryIndex {
 
     fn find_first(&self, multihash: MultihashRef<'_>) -> Result<Option<Location>> {
         Ok(self.get(multihash).first().copied())
+    }
+
+    fn fingerprints(self: Arc<Self>, key: FingerprintKey) -> Fingerprints {
+        let mut fingerprints = Vec::new();
+        for ((code, digest), locations) in &self.locations {
+            fingerprints.extend(locations.iter().map(|_| key.of_parts(*code, digest)));
+        }
+        fingerprints.sort_unstable();
+        Box::new(fingerprints.into_iter().map(Ok))
     }
 }
 

@@ -27,7 +27,7 @@ use smallvec::SmallVec;
 use crate::entry::{ENTRY_BYTES, fingerprint_in, location_in};
 use crate::fingerprint::Fingerprint;
 use crate::format::{self, ENTRIES_PER_PAGE, FENCE_ENTRY_BYTES, Header, Layout, PAGE_BYTES, Prologue, TRAILER_BYTES};
-use crate::{Damage, Error, FingerprintKey, FullIndex, IndexMeta, Location, Result};
+use crate::{Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexMeta, Location, Result};
 
 /// An open index file.
 pub(crate) struct FileIndex {
@@ -116,6 +116,13 @@ impl FileIndex {
     }
 }
 
+impl FileIndex {
+    fn fingerprints_of_page(&self, number: usize) -> Result<SmallVec<[Fingerprint; ENTRIES_PER_PAGE]>> {
+        let entries = self.read_page(number, &mut [0; PAGE_BYTES])?.iter().map(fingerprint_in).collect();
+        Ok(entries)
+    }
+}
+
 impl FullIndex for FileIndex {
     fn meta(&self) -> &IndexMeta {
         &self.meta
@@ -141,6 +148,23 @@ impl FullIndex for FileIndex {
             false
         })?;
         Ok(found)
+    }
+
+    fn fingerprints(self: Arc<Self>, key: FingerprintKey) -> Fingerprints {
+        if key != self.key {
+            return Box::new(std::iter::once(Err(Error::Damaged { path: self.path.clone(), what: Damage::Key })));
+        }
+        let pages = self.entries.div_ceil(ENTRIES_PER_PAGE as u64);
+        let mut failed = false;
+        let pages = (0..pages).map_while(move |number| {
+            let page = (!failed).then(|| self.fingerprints_of_page(usize::try_from(number).unwrap_or(usize::MAX)))?;
+            failed = page.is_err();
+            Some(page)
+        });
+        Box::new(pages.flat_map(|page| {
+            let (page, error) = page.map_or_else(|error| (SmallVec::new(), Some(Err(error))), |page| (page, None));
+            page.into_iter().map(Ok).chain(error)
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use dagstore_car::MultihashRef;
 use dagstore_fs::OwnName;
 use smallvec::SmallVec;
 
-use crate::Result;
+use crate::{Fingerprint, FingerprintKey, Result};
 
 /// The greatest offset that an index holds: 40 bits, so sections start in the first tebibyte of a CAR's payload.
 pub const MAX_OFFSET: u64 = (1 << 40) - 1;
@@ -101,7 +101,14 @@ pub trait FullIndex: Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`find`](Self::find).
     fn find_first(&self, multihash: MultihashRef<'_>) -> Result<Option<Location>>;
+
+    /// The fingerprints of all multihashes under `key`, which is the store's, in ascending order, each as often as it has
+    /// places. An error ends the iterator, and is one of [`find`](Self::find).
+    fn fingerprints(self: Arc<Self>, key: FingerprintKey) -> Fingerprints;
 }
+
+/// What [`FullIndex::fingerprints`] gives. Reading on blocks.
+pub type Fingerprints = Box<dyn Iterator<Item = Result<Fingerprint>> + Send>;
 
 /// What an index belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use dagstore_car::MultihashRef;
 use dagstore_fs::OwnName;
-use dagstore_index::{Damage, Error, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location, Result};
+use dagstore_index::{
+    Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location,
+    Result,
+};
 use dagstore_types::ShardState;
 use smallvec::SmallVec;
 
@@ -203,5 +206,12 @@ impl FullIndex for SimIndex {
 
     fn find_first(&self, multihash: MultihashRef<'_>) -> Result<Option<Location>> {
         Ok(self.find(multihash)?.into_iter().min())
+    }
+
+    fn fingerprints(self: Arc<Self>, key: FingerprintKey) -> Fingerprints {
+        let of = |(multihash, _): &(Box<[u8]>, Location)| MultihashRef::parse(multihash).map(|it| key.fingerprint(it));
+        let mut fingerprints: Vec<_> = self.locations.iter().filter_map(|location| of(location).ok()).collect();
+        fingerprints.sort_unstable();
+        Box::new(fingerprints.into_iter().map(Ok))
     }
 }

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use dagstore_car::MultihashRef;
 use dagstore_fs::{FileSystem, OwnName, RealFileSystem};
-use dagstore_index::{FingerprintKey, FsIndexRepo, IndexMeta, IndexRepo, IndexSummary, Result};
+use dagstore_index::conformance::KEY;
+use dagstore_index::{FsIndexRepo, IndexMeta, IndexRepo, IndexSummary, Result};
 use dagstore_types::{Attempt, Registration, ShardKey};
-
-const KEY: FingerprintKey = FingerprintKey(*b"0123456789abcdef");
 
 fn meta(number: u64) -> IndexMeta {
     let name = OwnName::new(&ShardKey::new("key").unwrap(), Registration(number), Attempt(1));
