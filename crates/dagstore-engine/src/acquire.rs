@@ -81,6 +81,11 @@ async fn acquire_slowly(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAccesso
 async fn give_back(core: &Arc<Core>, key: &ShardKey, reference: Reference, unopened: Unopened) -> Result<Reply> {
     let (registration, attempt, now) = (reference.registration, reference.attempt, core.now());
     let not_found = || Error::NotFound(key.clone());
+    if let (Unopened::IndexLost, Some(inverted)) = (&unopened, &core.inverted)
+        && let Err(error) = inverted.note_leftovers(registration).await
+    {
+        tracing::debug!(%key, %error, "rows of a lost index may stay until the store is made anew");
+    }
     let cell = reference.give_up().ok_or_else(not_found)?;
     let reply = core.ask(&cell, |waiter| match unopened {
         Unopened::IndexLost => Event::IndexLost { waiter, registration, attempt, now },

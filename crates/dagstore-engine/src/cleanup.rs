@@ -1,16 +1,20 @@
 //! Removing what belongs to a shard that is being destroyed.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dagstore_fs::OwnName;
 use dagstore_fsm::Event;
 use dagstore_types::{ErrorKind, Registration, ShardError};
+use futures_util::FutureExt;
 
 use crate::cell::Cell;
 use crate::core::Core;
 use crate::error::index_error;
+use crate::inverted;
 
-/// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes the index.
+/// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes rows and
+/// index.
 #[tracing::instrument(level = "debug", name = "clean_up", skip_all, fields(key = %cell.key(), %registration))]
 pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration) {
     if let Some(task) = cell.with(|state| state.task.clone()) {
@@ -18,15 +22,27 @@ pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registra
     }
     let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
     let name = OwnName::new(cell.key(), registration, attempt);
+    let removing = AssertUnwindSafe(remove(&core, name)).catch_unwind().await;
+    let removed = removing.unwrap_or_else(|_| {
+        Err(ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program"))
+    });
+    let event = match removed {
+        Ok(()) => Event::Destroyed { registration },
+        Err(error) => Event::CleanupFailed { registration, error },
+    };
+    core.catalogue.unlink(registration);
+    core.tell(&cell, event);
+}
+
+/// The rows first: the index names them.
+async fn remove(core: &Arc<Core>, name: OwnName) -> Result<(), ShardError> {
+    inverted::remove_all(core, name).await.map_err(|error| index_error(&error))?;
     let repo = core.index_repo.clone();
     let removed = core.spawn_blocking(move || repo.remove(name)).await;
-    let event = match removed {
-        Ok(Ok(_was_there)) => Event::Destroyed { registration },
-        Ok(Err(error)) => Event::CleanupFailed { registration, error: index_error(&error) },
+    match removed {
+        Ok(removed) => removed.map(|_was_there| ()).map_err(|error| index_error(&error)),
         Err(_panicked) => {
-            let error = ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program");
-            Event::CleanupFailed { registration, error }
+            Err(ShardError::new(ErrorKind::Internal, "removing the index panicked; this is a fault of the program"))
         }
-    };
-    core.tell(&cell, event);
+    }
 }

@@ -70,6 +70,10 @@ impl Core {
         // On its own, because what is held must be held for as long as the datastore isn't free.
         let freeing = Handle::current().spawn(async move {
             let closed = core.datastore.close().await;
+            let closed = match &core.inverted {
+                Some(inverted) => closed.and(inverted.index.datastore().close().await),
+                None => closed,
+            };
             drop(core.hold.lock().take());
             closed
         });

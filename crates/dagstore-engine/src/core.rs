@@ -15,6 +15,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::catalogue::Catalogue;
 use crate::cell::Cell;
 use crate::gc::GcReport;
+use crate::inverted::Inverted;
+use crate::loader::Loader;
 use crate::options::{Hold, Mode};
 use crate::quarantine::Quarantine;
 use crate::queue::Queue;
@@ -30,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) datastore: Arc<dyn Datastore>,
     pub(crate) registry: Registry,
     pub(crate) index_repo: Arc<dyn IndexRepo>,
+    pub(crate) inverted: Option<Inverted>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) catalogue: Catalogue,
@@ -47,6 +50,9 @@ pub(crate) struct Core {
     pub(crate) fetching: Semaphore,
     /// Room for sources that are being indexed.
     pub(crate) indexing: Semaphore,
+    /// Room for shards whose rows are being loaded.
+    pub(crate) loading: Semaphore,
+    pub(crate) loader: Loader,
     pub(crate) retries: Retries,
     /// Tasks are started on the runtime that the store was opened on, whichever one a caller is on.
     pub(crate) runtime: Handle,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dagstore_car::RawCid;
 use dagstore_fsm::{Answer, Event, Refusal};
 use dagstore_mount::{Mount, MountUrl};
 use dagstore_types::{ShardKey, ShardState};
@@ -18,6 +19,8 @@ use crate::close::CloseOutcome;
 use crate::core::Core;
 use crate::gc::GcReport;
 use crate::info::ShardInfo;
+use crate::inverted::Inverted;
+use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::options::{Mode, Options, Parts};
 use crate::quarantine::Quarantined;
@@ -28,7 +31,7 @@ use crate::resume::ResumeReport;
 use crate::retry::Retries;
 use crate::shared::Shared;
 use crate::watch::{Failure, Trace, Watched};
-use crate::{Error, Identity, Result, acquire, committer, gc, quarantine, rest, restore, resume, retry};
+use crate::{Error, Identity, Result, acquire, committer, gc, inverted, quarantine, rest, restore, resume, retry};
 
 /// An open store. Cheap to clone; the store closes with [`close`](Self::close), and stops as in a crash, which loses
 /// nothing, when the last handle is dropped.
@@ -108,12 +111,23 @@ impl Engine {
         let shared = Arc::new(Shared::new(parts.codecs.clone(), options.keep_open));
         let watching = before(&shared);
         let loaded = restore::load(&parts, &options, &shared).await?;
+        let inverted = match parts.inverted {
+            Some(index) => Some(Inverted::open(index).await?),
+            None => None,
+        };
+        if let (Some(inverted), Mode::Active) = (&inverted, options.mode)
+            && loaded.catalogue.is_empty()
+            && !inverted.is_complete()
+        {
+            inverted.complete().await?;
+        }
         let hold = parts.hold.take();
         let core = Arc::new(Core {
             shared,
             datastore: parts.datastore,
             registry: parts.registry,
             index_repo: parts.index_repo,
+            inverted,
             clock: parts.clock,
             catalogue: loaded.catalogue,
             quarantine: RwLock::new(loaded.quarantine),
@@ -124,6 +138,8 @@ impl Engine {
             thawing: Queue::new(options.max_thawing),
             fetching: semaphore(options.max_fetching),
             indexing: semaphore(options.max_indexing),
+            loading: semaphore(options.max_loading),
+            loader: Loader::default(),
             options,
             retries: Retries::default(),
             runtime: Handle::current(),
@@ -222,6 +238,15 @@ impl Engine {
     pub fn counts(&self) -> BTreeMap<ShardState, usize> {
         let counts = ShardState::ALL.into_iter().zip(rest::counts(&self.core));
         counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The keys of the shards that have a block of this CID's multihash and are Available, in the order of their registration.
+    /// Their sources aren't read. An identity CID has its block in it, and no shard is told for it. What is registered
+    /// while the stream is read may or may not be in it. An error ends the stream. Answers in a paused store, too.
+    ///
+    /// The stream's errors: [`Error::NoInvertedIndex`], [`Error::InvertedIncomplete`], [`Error::Index`], [`Error::Closed`].
+    pub fn locate(&self, cid: &RawCid) -> impl Stream<Item = Result<ShardKey>> + Send + use<> {
+        inverted::locate(self.core.clone(), cid.clone())
     }
 
     /// What happens from now on, operation by operation. Nobody is held up by a reader, and one that is too slow is told how

@@ -97,6 +97,12 @@ pub enum Error {
     /// The index repository failed.
     #[error(transparent)]
     Index(#[from] dagstore_index::Error),
+    /// The store was opened without an inverted index, so it can't tell which shards have a block.
+    #[error("the store has no inverted index: it can't tell which shards have a block")]
+    NoInvertedIndex,
+    /// The inverted index is being made of the full ones. That goes on by itself while the store is open and not paused.
+    #[error("the inverted index is still being made; try again in a while")]
+    InvertedIncomplete,
     /// The CAR can't be read as it should.
     #[error(transparent)]
     Car(#[from] dagstore_car::Error),
@@ -169,6 +175,8 @@ impl Error {
             Self::NeedsCopy { .. } => "needs-copy",
             Self::Datastore(_) => "datastore",
             Self::Index(_) => "index",
+            Self::NoInvertedIndex => "no-inverted-index",
+            Self::InvertedIncomplete => "inverted-incomplete",
             Self::Car(_) => "car",
             Self::BlockNotFound { .. } => "block-not-found",
             Self::Misplaced { .. } => "misplaced",

@@ -8,7 +8,7 @@ use dagstore_types::ShardState;
 
 use crate::cell::Reply;
 use crate::core::Core;
-use crate::{Error, Result};
+use crate::{Error, Result, inverted};
 
 /// What a collection reclaimed, and what it had to leave.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +16,8 @@ use crate::{Error, Result};
 pub struct GcReport {
     /// Index files that no record named.
     pub indices_removed: usize,
+    /// Rows of the inverted index that no index named.
+    pub rows_removed: u64,
     /// Temporary files of builds that never ended.
     pub temporaries_removed: usize,
     /// Shards whose destruction was finished.
@@ -53,9 +55,14 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
             Some(_) => {}
         }
     }
+    match inverted::collect_leftovers(core).await {
+        Ok(rows) => finished.rows_removed = rows,
+        Err(error) => finished.kept.push(kept(&"rows of the inverted index", &error)),
+    }
     // Taken last: what a collection has swept that nobody waits for any more is told by the next one.
     let mut report = std::mem::take(&mut *core.swept.lock());
     report.destroyed += finished.destroyed;
+    report.rows_removed += finished.rows_removed;
     report.kept.extend(finished.kept);
     Ok(report)
 }
@@ -66,15 +73,41 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
 pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
     let one_at_a_time = core.sweeping.clone().lock_owned().await;
     let shared = core.clone();
-    let sweep = core.spawn_blocking(move || {
-        // Held by the work itself, which goes on where nobody waits for it any more.
-        let _one_at_a_time = one_at_a_time;
-        sweep_blocking(&shared)
+    // A task, which goes on where nobody waits for it any more.
+    let (running, runtime) = (core.tasks.subscribe(), core.runtime.clone());
+    let sweep = runtime.spawn(async move {
+        let _until_it_has_ended = (one_at_a_time, running);
+        let looking = shared.clone();
+        let unnamed = shared.spawn_blocking(move || look_through(&looking)).await;
+        for name in unnamed.unwrap_or(Err(Error::Closed))? {
+            if shared.is_closed() {
+                return Err(Error::Closed);
+            }
+            let removed = remove(&shared, name).await;
+            let mut report = shared.swept.lock();
+            match removed {
+                Ok(()) => report.indices_removed += 1,
+                Err(error) => report.kept.push(kept(&name, &error)),
+            }
+        }
+        Ok(())
     });
     sweep.await.unwrap_or(Err(Error::Closed))
 }
 
-fn sweep_blocking(core: &Core) -> Result<()> {
+/// Removes an index, and the rows that it names where its shard is gone. Those of a shard that was Available were
+/// looked after when it became so.
+async fn remove(core: &Arc<Core>, name: OwnName) -> Result<()> {
+    if !core.catalogue.is_linked(name.registration) {
+        inverted::remove_rows(core, name, None).await?;
+    }
+    let repo = core.index_repo.clone();
+    core.spawn_blocking(move || repo.remove(name)).await.unwrap_or(Ok(false))?;
+    Ok(())
+}
+
+/// Removes temporary files, and tells which indices no record names.
+fn look_through(core: &Core) -> Result<Vec<OwnName>> {
     let mut report = std::mem::take(&mut *core.swept.lock());
     // Told again if it is still so.
     report.kept.clear();
@@ -85,6 +118,7 @@ fn sweep_blocking(core: &Core) -> Result<()> {
     // Before the catalogue: a record that is taken up in between is then in both instead of in neither.
     let quarantined = core.quarantine.read().key_hashes();
     let is_current = current(core, &names);
+    let mut unnamed = Vec::new();
     for (name, is_current) in names.into_iter().zip(is_current) {
         let may_be_quarantined = quarantined.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()));
         if is_current {
@@ -94,26 +128,25 @@ fn sweep_blocking(core: &Core) -> Result<()> {
             report.kept.push(kept(&name, &"it may belong to a record in quarantine"));
             continue;
         }
-        match core.index_repo.remove(name) {
-            Ok(_) => report.indices_removed += 1,
-            Err(error) => report.kept.push(kept(&name, &error)),
-        }
+        unnamed.push(name);
     }
     *core.swept.lock() = report;
-    Ok(())
+    Ok(unnamed)
 }
 
 /// Which of the names, in the order of their registrations, a record names, or will: those of its attempt and of later ones.
+/// Those of earlier ones as well while the shard isn't Available: they name rows that have yet to go.
 fn current(core: &Core, names: &[OwnName]) -> Vec<bool> {
     let mut is_current = vec![false; names.len()];
     if names.is_empty() {
         return is_current;
     }
-    for (_, registration, attempt) in core.catalogue.states() {
+    for (state, registration, attempt) in core.catalogue.states() {
+        let is_available = matches!(state, ShardState::Available | ShardState::Serving);
         let first = names.partition_point(|name| name.registration < registration);
         let of_it = names[first..].iter().take_while(|name| name.registration == registration);
         for (name, is_current) in of_it.zip(&mut is_current[first..]) {
-            *is_current |= attempt <= name.attempt;
+            *is_current |= attempt <= name.attempt || (!is_available && core.inverted.is_some());
         }
     }
     is_current

@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use crate::cell::{Cell, Reply};
 use crate::core::Core;
 use crate::error::{car_error, index_error, mount_error};
-use crate::retry;
 use crate::task::Task;
+use crate::{inverted, retry};
 
 /// How long a start waits after the datastore refused to count it.
 const PAUSE_WHEN_NOT_DURABLE: Duration = Duration::from_secs(1);
@@ -57,8 +57,24 @@ fn start_next(core: &Arc<Core>) {
     }
 }
 
-/// Starts the work, unless it is being done already or nobody wants it any more.
+/// Starts the work.
 fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: Room) {
+    let of = cell.clone();
+    begin_task(
+        core,
+        cell,
+        registration,
+        |core, task| async move { attempt(&core, &of, registration, room, &task).await },
+    );
+}
+
+/// Starts a task of the shard, unless there is one already or nobody wants it any more.
+fn begin_task<F: Future<Output = End> + Send + 'static>(
+    core: &Arc<Core>,
+    cell: &Arc<Cell>,
+    registration: Registration,
+    work: impl FnOnce(Arc<Core>, Task) -> F,
+) {
     let (running, ended) = watch::channel(());
     let task = Task::new(ended);
     let is_wanted = cell.with(|state| {
@@ -69,8 +85,21 @@ fn start(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: R
         is_wanted
     });
     if is_wanted {
-        core.spawn(run(core.clone(), cell.clone(), registration, room, task, running));
+        let work = work(core.clone(), task.clone());
+        core.spawn(run(core.clone(), cell.clone(), registration, task, running, work));
     }
+}
+
+/// Ends an attempt whose index was published before the process ended: only its rows may be missing.
+pub(crate) fn finish(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, attempt: Attempt) {
+    let name = OwnName::new(cell.key(), registration, attempt);
+    begin_task(core, cell, registration, |core, task| async move {
+        let add = async {
+            let _loading = room_in(&core.loading, &task).await.ok_or_else(cancelled)?;
+            inverted::add(&core, name, Some(&task)).await
+        };
+        End::Worked(attempt, AssertUnwindSafe(add).catch_unwind().await.unwrap_or_else(|_| Err(panicked())))
+    });
 }
 
 #[tracing::instrument(level = "debug", name = "initialise", skip_all, fields(key = %cell.key(), %registration))]
@@ -78,11 +107,11 @@ async fn run(
     core: Arc<Core>,
     cell: Arc<Cell>,
     registration: Registration,
-    room: Room,
     task: Task,
     running: watch::Sender<()>,
+    work: impl Future<Output = End> + Send,
 ) {
-    let end = attempt(&core, &cell, registration, room, &task).await;
+    let end = work.await;
     // Before the end is told: what follows from it may start a task of its own.
     cell.with(|state| state.task = None);
     drop(running);
@@ -94,7 +123,10 @@ async fn run(
         End::Worked(attempt, _) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
-        End::Worked(attempt, Ok(())) => core.tell(&cell, Event::Available { registration, attempt, now }),
+        End::Worked(attempt, Ok(())) => {
+            core.catalogue.link(registration, cell.key());
+            core.tell(&cell, Event::Available { registration, attempt, now });
+        }
         End::Worked(attempt, Err(error)) => {
             let next_try = retry::next_try(&core, &cell, &error);
             core.tell(&cell, Event::Failed { registration, attempt, error, next_try, now });
@@ -106,7 +138,7 @@ async fn run(
 /// Waits for room and counts the attempt, in this order: an attempt that only waited is none. Then works.
 async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: Room, task: &Task) -> End {
     let mount = mount(core, cell);
-    let (starting, _thawing) = match room {
+    let (starting, thawing) = match room {
         Room::Starting(room) => {
             if let Ok((mount, _)) = &mount
                 && !task.unless_cancelled(is_ready(core, &**mount)).await.unwrap_or(true)
@@ -135,8 +167,13 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
         if indexing.is_none() {
             indexing = room_in(&core.indexing, task).await;
         }
-        let _room = indexing.ok_or_else(cancelled)?;
-        work(core, name, &*mount, opened, task).await
+        let room = indexing.ok_or_else(cancelled)?;
+        work(core, name, &*mount, opened, task).await?;
+        let _loading = room_in(&core.loading, task).await.ok_or_else(cancelled)?;
+        // The next ones may be indexed meanwhile, so that the rows of small shards meet.
+        drop((room, starting, thawing));
+        start_next(core);
+        inverted::add(core, name, Some(task)).await
     };
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
     End::Worked(attempt, outcome)
@@ -224,7 +261,10 @@ fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), 
     let mut refused = None;
     let scan = ScanOptions::verifying(core.options.verify_on_index);
     let scanned = reader.scan(scan, |block| {
-        if let Err(error) = builder.add(block.multihash, block.offset, block.data_size) {
+        // An identity CID has its data in it: it is answered without being looked up.
+        if !block.multihash.is_identity()
+            && let Err(error) = builder.add(block.multihash, block.offset, block.data_size)
+        {
             refused = Some(error);
             return ControlFlow::Break(());
         }

@@ -26,6 +26,8 @@ mod gc;
 mod identity;
 mod info;
 mod initialise;
+mod inverted;
+mod loader;
 mod metrics;
 mod options;
 mod perform;

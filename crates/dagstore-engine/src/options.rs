@@ -9,7 +9,7 @@ use dagstore_codec::Codecs;
 use dagstore_datastore::Datastore;
 use dagstore_fs::Clock;
 use dagstore_fsm::RecoveryPolicy;
-use dagstore_index::IndexRepo;
+use dagstore_index::{IndexRepo, InvertedIndex};
 use dagstore_mount::Registry;
 
 use crate::Retry;
@@ -25,6 +25,9 @@ pub struct Parts {
     pub registry: Registry,
     /// Where full indices are kept.
     pub index_repo: Arc<dyn IndexRepo>,
+    /// Which shards have a block, where the store is to know that; it may be in the same datastore. The store closes its
+    /// datastore, too.
+    pub inverted: Option<InvertedIndex>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Something to keep until the store is closed or every task has ended, a directory lock for instance.
@@ -54,6 +57,8 @@ pub struct Options {
     pub max_fetching: usize,
     /// How many shards are indexed at once.
     pub max_indexing: usize,
+    /// How many shards' rows are added to the inverted index at once, behind their indexing. Those of small ones go together.
+    pub max_loading: usize,
     /// How many sources that aren't ready are waited for at once, apart from those that are.
     pub max_thawing: usize,
     /// How long a source may take to say whether it is ready before it is treated as one that isn't.
@@ -112,6 +117,7 @@ impl Default for Options {
             retry: None,
             max_fetching: 4,
             max_indexing: 4,
+            max_loading: 64,
             max_thawing: 64,
             stat_deadline: Duration::from_secs(10),
             keep_open: 256,

@@ -11,7 +11,7 @@ use dagstore_types::{Registration, ShardKey};
 use crate::core::Core;
 use crate::restore::{Entered, enter, read_row};
 use crate::rows::SHARDS;
-use crate::{Error, Result, resume};
+use crate::{Error, Result, inverted, resume};
 
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,10 @@ pub(crate) async fn retry(core: &Arc<Core>, row: &[u8]) -> Result<()> {
         return Ok(());
     };
     let read = read_row(&core.shared.codecs, &core.registry, row, &value);
+    if let Ok(record) = &read {
+        // As every shard that is Available has them.
+        inverted::add_if_indexed(core, OwnName::new(&record.key, record.registration, record.attempt)).await?;
+    }
     let entered = {
         // Under the lock, so that nobody registers the key between the two.
         let mut quarantine = core.quarantine.write();

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::cell::Cell;
 use crate::core::Core;
 use crate::restore::{Unfinished, restart_options};
-use crate::{gc, initialise};
+use crate::{gc, initialise, inverted};
 
 /// How many shards are taken up at once. The others rest, so that a million of them need no million tasks. There may be more
 /// where those that were taken up wait for their sources.
@@ -50,6 +50,7 @@ pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> Resu
         Ok(()) => {}
         Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
     }
+    inverted::fill(&core).await;
     let mut report = ResumeReport::default();
     let mut waiting = unfinished.into_iter();
     let (mut settling, mut room) = (FuturesUnordered::new(), MOST_AT_ONCE);
@@ -129,7 +130,7 @@ async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outco
         Restart::RetryAt(_) => core.tell(cell, Event::RetryDue { registration, now }),
         Restart::Recover => core.tell(cell, Event::Recover { waiter: None, now }),
         Restart::Initialize => initialise::enqueue(core, cell, registration),
-        Restart::MakeAvailable => core.tell(cell, Event::Available { registration, attempt, now }),
+        Restart::MakeAvailable => initialise::finish(core, cell, registration, attempt),
         Restart::GiveUp(error) => {
             core.tell(cell, Event::Failed { registration, attempt, error, next_try: None, now });
         }

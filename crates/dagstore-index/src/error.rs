@@ -58,6 +58,15 @@ pub enum Error {
         /// The name.
         name: OwnName,
     },
+    /// The datastore that has the rows of the inverted index failed.
+    #[error("the rows of the inverted index")]
+    Rows(#[from] dagstore_datastore::Error),
+    /// A newer program made the rows of the inverted index. The way out is to run that program.
+    #[error("the rows of the inverted index have version {found}, and this program knows 1 at most")]
+    NewerRows {
+        /// Their version.
+        found: u8,
+    },
     /// The operating system gives no random bytes.
     #[error("cannot make a random key")]
     NoRandomness {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use dagstore_codec::Codecs;
 use dagstore_engine::{Blocking, Engine, Error, Mode, Options, Parts, RecoveryPolicy, ShardAccessor};
+use dagstore_index::{FingerprintKey, InvertedIndex};
 use dagstore_mount::Registry;
 use tokio::runtime::{Builder, Runtime};
 
@@ -72,8 +73,10 @@ impl Process {
         let store = Arc::new(SimDatastore::open(world));
         let mut registry = Registry::new();
         registry.register("sim", SimMount::template(world))?;
+        let inverted = InvertedIndex::new(store.clone(), FingerprintKey([7; 16]));
         let parts = Parts {
             datastore: store.clone(),
+            inverted: Some(inverted),
             codecs: Codecs::default(),
             registry,
             index_repo: Arc::new(SimRepo { world: world.clone() }),

@@ -7,7 +7,7 @@ use dagstore_codec::{Codec, Codecs};
 use dagstore_datastore::Datastore;
 use dagstore_engine::{Engine, Identity, Mode, Options, Parts, Trace, Watched};
 use dagstore_fs::{Clock, FileSystem, RealFileSystem, SystemClock};
-use dagstore_index::{FingerprintKey, FsIndexRepo, IndexRepo, MemoryIndexRepo};
+use dagstore_index::{FingerprintKey, FsIndexRepo, IndexRepo, InvertedIndex, MemoryIndexRepo};
 use dagstore_mount::Registry;
 use futures_util::Stream;
 
@@ -21,11 +21,38 @@ pub struct Builder {
     backend: Backend,
     datastore: Option<Arc<dyn Datastore>>,
     index_repo: Option<Arc<dyn IndexRepo>>,
+    inverted: Inverted,
     codecs: Codecs,
     registry: Registry,
     clock: Arc<dyn Clock>,
     file_system: Arc<dyn FileSystem>,
     options: Options,
+}
+
+/// Where the inverted index is.
+#[derive(Debug, Clone)]
+enum Inverted {
+    /// Where the backend wants it, or with the records.
+    Usual,
+    In(Arc<dyn Datastore>),
+    None,
+}
+
+/// The datastores of a store.
+#[derive(Debug, Clone)]
+struct Databases {
+    records: Arc<dyn Datastore>,
+    inverted: Option<Arc<dyn Datastore>>,
+}
+
+impl Databases {
+    async fn close(&self) {
+        // Somebody is told of something worse already.
+        let _records = self.records.close().await;
+        if let Some(inverted) = &self.inverted {
+            let _rows = inverted.close().await;
+        }
+    }
 }
 
 /// An embedded datastore, made inside the store's directory.
@@ -46,6 +73,7 @@ impl Builder {
             backend: Backend::default(),
             datastore: None,
             index_repo: None,
+            inverted: Inverted::Usual,
             codecs: Codecs::default(),
             registry: Registry::with_defaults(),
             clock: Arc::new(SystemClock),
@@ -79,6 +107,22 @@ impl Builder {
     #[must_use]
     pub fn index_repo(mut self, index_repo: Arc<dyn IndexRepo>) -> Self {
         self.index_repo = Some(index_repo);
+        self
+    }
+
+    /// Keeps the rows of the inverted index in `datastore`, instead of with the records. Closing the store closes it, too. One
+    /// that is empty is filled, in the background, from the full indices.
+    #[must_use]
+    pub fn inverted_datastore(mut self, datastore: Arc<dyn Datastore>) -> Self {
+        self.inverted = Inverted::In(datastore);
+        self
+    }
+
+    /// Keeps no inverted index: blocks can be read shard by shard only. A store that is opened so, and written to, makes its
+    /// inverted index anew when it is opened with one again.
+    #[must_use]
+    pub fn without_inverted_index(mut self) -> Self {
+        self.inverted = Inverted::None;
         self
     }
 
@@ -168,31 +212,35 @@ impl Builder {
             None if self.datastore.is_some() => None,
             None => return Err(OpenError::NoPlace),
         };
-        let (datastore, is_own) = match (self.datastore.clone(), &directory) {
-            (Some(datastore), _) => (datastore, false),
-            (None, Some(directory)) => (self.backend.open(&*self.file_system, directory).await?, true),
+        let (own, mut databases) = match (self.datastore.clone(), &directory) {
+            (Some(records), _) => (None, Databases { inverted: Some(records.clone()), records }),
+            (None, Some(directory)) => {
+                let own = self.backend.open(&*self.file_system, directory, self.options.mode).await?;
+                (Some(own.clone()), own)
+            }
             (None, None) => return Err(OpenError::NoPlace),
         };
+        match &self.inverted {
+            Inverted::Usual => {}
+            Inverted::In(other) => databases.inverted = Some(other.clone()),
+            Inverted::None => databases.inverted = None,
+        }
         let opened = async {
-            let (parts, options) = self.parts(datastore.clone(), directory).await?;
+            let (parts, options) = self.parts(databases, directory).await?;
             open(parts, options).await
         };
         let opened = opened.await;
-        if opened.is_err() && is_own {
-            // Nobody else has a handle to it, and it must be free when this call returns.
-            let _what_failed_first_tells_more = datastore.close().await;
+        if let (Err(_), Some(own)) = (&opened, own) {
+            // Nobody else has a handle to them, and they must be free when this call returns.
+            own.close().await;
         }
         opened
     }
 
     /// Makes the parts that are missing.
-    async fn parts(
-        self,
-        datastore: Arc<dyn Datastore>,
-        directory: Option<Directory>,
-    ) -> Result<(Parts, Options), OpenError> {
+    async fn parts(self, databases: Databases, directory: Option<Directory>) -> Result<(Parts, Options), OpenError> {
         let file_system = self.file_system;
-        let identity = identify(&*datastore, &*file_system, directory.as_ref(), self.options.mode).await?;
+        let identity = identify(&*databases.records, &*file_system, directory.as_ref(), self.options.mode).await?;
         let key = FingerprintKey(identity.fingerprint_key);
         let index_repo: Arc<dyn IndexRepo> = match (self.index_repo, &directory) {
             (Some(index_repo), _) => index_repo,
@@ -204,7 +252,8 @@ impl Builder {
             (None, Some(directory)) => Arc::new(FsIndexRepo::open(file_system, &directory.indices(), key)?),
         };
         let parts = Parts {
-            datastore,
+            inverted: databases.inverted.map(|datastore| InvertedIndex::new(datastore, key)),
+            datastore: databases.records,
             codecs: self.codecs,
             registry: self.registry,
             index_repo,
@@ -237,8 +286,9 @@ async fn identify(
     Ok(identity)
 }
 
-/// redb's one file, inside its folder.
+/// redb's files, inside its folder. Rows of the inverted index have one of their own, so that records never wait for them.
 const REDB_FILE: &str = "store.redb";
+const REDB_INVERTED_FILE: &str = "inverted.redb";
 
 impl Backend {
     /// The name of the backend, of its feature and of its folder.
@@ -258,7 +308,12 @@ impl Backend {
         if present { Ok(()) } else { Err(OpenError::BackendMissing { feature: self.name() }) }
     }
 
-    async fn open(self, file_system: &dyn FileSystem, directory: &Directory) -> Result<Arc<dyn Datastore>, OpenError> {
+    async fn open(
+        self,
+        file_system: &dyn FileSystem,
+        directory: &Directory,
+        mode: Mode,
+    ) -> Result<Databases, OpenError> {
         self.check_feature()?;
         let path = directory.path.join(self.name());
         // A file that is there whenever the database is.
@@ -272,9 +327,29 @@ impl Backend {
         file_system.create_directory(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         match self {
             #[cfg(feature = "redb")]
-            Self::Redb => Ok(Arc::new(dagstore_redb::RedbDatastore::open(path.join(REDB_FILE)).await?)),
+            Self::Redb => {
+                let records = Arc::new(dagstore_redb::RedbDatastore::open(path.join(REDB_FILE)).await?);
+                let inverted_path = path.join(REDB_INVERTED_FILE);
+                // A look makes no file; where there is none, nothing is known.
+                if mode == Mode::Paused && !inverted_path.exists() {
+                    return Ok(Databases { inverted: Some(records.clone()), records });
+                }
+                let inverted = dagstore_redb::RedbDatastore::open(inverted_path).await;
+                match inverted {
+                    Ok(inverted) => Ok(Databases { records, inverted: Some(Arc::new(inverted)) }),
+                    Err(error) => {
+                        Databases { records, inverted: None }.close().await;
+                        Err(error.into())
+                    }
+                }
+            }
             #[cfg(feature = "rocksdb")]
-            Self::Rocksdb => Ok(Arc::new(dagstore_rocksdb::RocksdbDatastore::open(path).await?)),
+            Self::Rocksdb => {
+                let builder = dagstore_rocksdb::RocksdbDatastore::builder();
+                let builder = builder.bulk_namespace(InvertedIndex::ROWS, InvertedIndex::PREFIX_BYTES);
+                let records: Arc<dyn Datastore> = Arc::new(builder.open(path).await?);
+                Ok(Databases { inverted: Some(records.clone()), records })
+            }
             #[cfg(not(all(feature = "redb", feature = "rocksdb")))]
             _ => Err(OpenError::BackendMissing { feature: self.name() }),
         }

@@ -3,6 +3,7 @@
 //! A shard wakes, which is to say becomes a cell, when it is first looked for by somebody who wants to change it. It is put
 //! back to rest when nothing holds its cell any more and nothing was asked of it for a while.
 
+mod by_registration;
 mod entry;
 mod packed;
 
@@ -14,7 +15,8 @@ use dagstore_types::{Attempt, Registration, ShardKey, ShardRecord, ShardState};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use self::packed::Packed;
+use self::by_registration::ByRegistration;
+use self::packed::{Packed, shorten, spread};
 use crate::accessor::OpenShard;
 use crate::cell::{Cell, Rest};
 use crate::shared::Shared;
@@ -26,6 +28,8 @@ const PARTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     parts: Box<[RwLock<Part>]>,
+    /// Those that are Available, or have been since they came into the catalogue.
+    by_registration: RwLock<ByRegistration>,
     hasher: RandomState,
     shared: Arc<Shared>,
 }
@@ -45,7 +49,7 @@ pub(crate) enum Found {
 impl Catalogue {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let parts = (0..PARTS).map(|_| RwLock::default()).collect();
-        Self { parts, hasher: RandomState::new(), shared }
+        Self { parts, by_registration: RwLock::default(), hasher: RandomState::new(), shared }
     }
 
     /// The cell of the shard, woken where it rests.
@@ -99,14 +103,58 @@ impl Catalogue {
         }
         let younger = part.resting.remove(hash, key).map(|(other, _)| other);
         part.resting.insert(hash, record, shard.recovers_on_acquire());
+        drop(part);
+        if matches!(record.state, ShardState::Available | ShardState::Serving) {
+            self.link(record.registration, &record.key);
+        }
         younger
+    }
+
+    /// Lets the shard be found by its registration. Done before it becomes Available.
+    pub(crate) fn link(&self, registration: Registration, key: &ShardKey) {
+        self.by_registration.write().insert(registration, self.hash(key.as_str()));
+    }
+
+    /// Lets the registration not be found any more.
+    pub(crate) fn unlink(&self, registration: Registration) {
+        self.by_registration.write().remove(registration);
+    }
+
+    /// Whether the shard of this registration is there, and has been Available since it came into the catalogue.
+    pub(crate) fn is_linked(&self, registration: Registration) -> bool {
+        self.by_registration.read().get(registration).is_some()
+    }
+
+    /// Key and attempt of the shard with this registration, where it is Available or Serving.
+    pub(crate) fn available(&self, registration: Registration) -> Option<(ShardKey, Attempt)> {
+        let is_it =
+            |state, number| number == registration && matches!(state, ShardState::Available | ShardState::Serving);
+        let hash = self.by_registration.read().get(registration)?;
+        let awake: Vec<_> = {
+            let part = self.part(hash).read();
+            if let Some(entry) = part.resting.find(hash, |entry| is_it(entry.state(), entry.numbers().0)) {
+                return Some((entry.unpack().key, entry.numbers().1));
+            }
+            part.awake.iter_hash(spread(hash)).cloned().collect()
+        };
+        awake.iter().find_map(|cell| {
+            cell.with(|state| {
+                let record = state.shard.record().filter(|record| is_it(record.state, record.registration))?;
+                Some((record.key.clone(), record.attempt))
+            })
+        })
+    }
+
+    /// Whether there is no shard at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.states().next().is_none()
     }
 
     /// Takes `cell` out, unless another one has come into its place.
     pub(crate) fn remove(&self, cell: &Arc<Cell>) {
         let hash = self.hash(cell.key().as_str());
         let mut part = self.part(hash).write();
-        if let Ok(found) = part.awake.find_entry(hash, |present| Arc::ptr_eq(present, cell)) {
+        if let Ok(found) = part.awake.find_entry(spread(hash), |present| Arc::ptr_eq(present, cell)) {
             let _removed = found.remove();
             self.shared.put_to_rest(1);
         }
@@ -213,31 +261,31 @@ impl Catalogue {
             }
             self.shared.put_to_rest(rested);
             if awake.capacity() > 2 * awake.len() + 64 {
-                awake.shrink_to(awake.len(), |cell| self.hash(cell.key().as_str()));
+                awake.shrink_to(awake.len(), |cell| spread(self.hash(cell.key().as_str())));
             }
         }
         unused
     }
 
-    fn insert(&self, part: &mut Part, hash: u64, cell: Arc<Cell>) {
+    fn insert(&self, part: &mut Part, hash: u32, cell: Arc<Cell>) {
         self.shared.woken();
-        part.awake.insert_unique(hash, cell, |cell| self.hash(cell.key().as_str()));
+        part.awake.insert_unique(spread(hash), cell, |cell| spread(self.hash(cell.key().as_str())));
     }
 
-    fn hash(&self, key: &str) -> u64 {
-        self.hasher.hash_one(key)
+    /// Half a hash is enough for a million shards, and all that is kept of it.
+    fn hash(&self, key: &str) -> u32 {
+        shorten(self.hasher.hash_one(key))
     }
 
-    /// The part of a hash: by bits that the tables in it hardly look at.
-    fn part(&self, hash: u64) -> &RwLock<Part> {
-        let part = ((hash >> 40) % PARTS as u64) as usize;
-        &self.parts[part]
+    /// The part of a hash: by its highest bits, which are spread over all others before the tables look at them.
+    fn part(&self, hash: u32) -> &RwLock<Part> {
+        &self.parts[(hash >> (u32::BITS - PARTS.ilog2())) as usize]
     }
 }
 
 impl Part {
-    fn find(&self, hash: u64, key: &str) -> Option<&Arc<Cell>> {
-        self.awake.find(hash, |cell| cell.key().as_str() == key)
+    fn find(&self, hash: u32, key: &str) -> Option<&Arc<Cell>> {
+        self.awake.find(spread(hash), |cell| cell.key().as_str() == key)
     }
 }
 

@@ -34,24 +34,27 @@ struct Slot {
 }
 
 impl Packed {
-    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        let short = shorten(hash);
-        let slot = self.table.find(spread(short), |slot| slot.hash == short && self.entry(*slot).key() == key)?;
+    pub(super) fn get(&self, hash: u32, key: &[u8]) -> Option<Entry<'_>> {
+        self.find(hash, |entry| entry.key() == key)
+    }
+
+    /// The entry of this hash that is the one.
+    pub(super) fn find(&self, hash: u32, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
+        let slot = self.table.find(spread(hash), |slot| slot.hash == hash && is_it(self.entry(*slot)))?;
         Some(self.entry(*slot))
     }
 
     /// Adds a record whose key isn't there yet.
-    pub(super) fn insert(&mut self, hash: u64, record: &ShardRecord, recovers_on_acquire: bool) {
-        let slot = self.append(shorten(hash), |out| entry::pack(record, recovers_on_acquire, out));
+    pub(super) fn insert(&mut self, hash: u32, record: &ShardRecord, recovers_on_acquire: bool) {
+        let slot = self.append(hash, |out| entry::pack(record, recovers_on_acquire, out));
         self.table.insert_unique(spread(slot.hash), slot, |slot| spread(slot.hash));
     }
 
     /// Takes a record out, and whether it recovers when it is acquired.
-    pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<(ShardRecord, bool)> {
-        let short = shorten(hash);
+    pub(super) fn remove(&mut self, hash: u32, key: &[u8]) -> Option<(ShardRecord, bool)> {
         let chunks = &self.chunks;
-        let is_key = |slot: &Slot| slot.hash == short && entry_of(chunks, *slot).key() == key;
-        let found = self.table.find_entry(spread(short), is_key).ok()?;
+        let is_key = |slot: &Slot| slot.hash == hash && entry_of(chunks, *slot).key() == key;
+        let found = self.table.find_entry(spread(hash), is_key).ok()?;
         let (slot, _) = found.remove();
         let entry = self.entry(slot);
         let (taken, bytes) = ((entry.unpack(), entry.recovers_on_acquire()), entry.bytes().len());
@@ -107,16 +110,15 @@ fn entry_of(chunks: &[Vec<u8>], slot: Slot) -> Entry<'_> {
     Entry::at(&chunks[usize::from(slot.chunk)][usize::from(slot.offset) * ALIGN_BYTES..])
 }
 
-/// The half of a hash that is kept.
-fn shorten(hash: u64) -> u32 {
+/// The half of a hash that is kept. Never zero.
+pub(super) fn shorten(hash: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-    {
-        hash as u32
-    }
+    let half = hash as u32;
+    half.max(1)
 }
 
 /// A whole hash out of the half that is kept: tables look at the highest bits and the lowest.
-fn spread(hash: u32) -> u64 {
+pub(super) fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -143,21 +145,21 @@ mod tests {
         let mut model = HashMap::new();
         for number in 0..3_000 {
             let record = record(number);
-            packed.insert(hasher.hash_one(&record.key), &record, number % 2 == 0);
+            packed.insert(shorten(hasher.hash_one(&record.key)), &record, number % 2 == 0);
             model.insert(record.key.clone(), record);
         }
         let before = packed.garbage_bytes;
         for number in (0..3_000).filter(|number| number % 7 != 0) {
             let record = record(number);
-            let taken = packed.remove(hasher.hash_one(&record.key), record.key.as_bytes());
+            let taken = packed.remove(shorten(hasher.hash_one(&record.key)), record.key.as_bytes());
             assert_eq!(taken, Some((record.clone(), number % 2 == 0)));
-            assert!(packed.remove(hasher.hash_one(&record.key), record.key.as_bytes()).is_none());
+            assert!(packed.remove(shorten(hasher.hash_one(&record.key)), record.key.as_bytes()).is_none());
             model.remove(&record.key);
         }
         assert!(packed.garbage_bytes <= MOST_GARBAGE_BYTES.max(packed.entry_bytes), "{before}");
         assert_eq!(packed.table.len(), model.len());
         for (key, record) in &model {
-            assert_eq!(packed.get(hasher.hash_one(key), key.as_bytes()).unwrap().unpack(), *record);
+            assert_eq!(packed.get(shorten(hasher.hash_one(key)), key.as_bytes()).unwrap().unpack(), *record);
         }
         let mut left: Vec<_> = packed.iter().map(|entry| entry.unpack().registration.0).collect();
         left.sort_unstable();
@@ -174,7 +176,7 @@ mod tests {
             let url = format!("file:///{number:072}");
             let changed = UnixMillis(1_700_000_000_000);
             let record = ShardRecord::new(key, url, true, Registration(number), changed);
-            packed.insert(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20, &record, false);
+            packed.insert(shorten(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20), &record, false);
         }
         let chunks: usize = packed.chunks.iter().map(Vec::capacity).sum();
         let bytes = chunks + packed.table.allocation_size();

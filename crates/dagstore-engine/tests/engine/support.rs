@@ -9,7 +9,8 @@ use dagstore_codec::{Codec, Codecs, encode_row};
 use dagstore_datastore::{DatastoreExt, Namespace};
 use dagstore_engine::{Engine, Error, Mode, Options, Parts, ShardAccessor};
 use dagstore_fs::{Clock, SystemClock};
-use dagstore_index::{IndexRepo, MemoryIndexRepo};
+use dagstore_index::conformance::KEY;
+use dagstore_index::{IndexRepo, InvertedIndex, MemoryIndexRepo};
 use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
 use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore, Remote, RemoteMount};
@@ -28,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct World {
     pub(crate) datastore: FaultyDatastore,
     pub(crate) index_repo: Arc<MemoryIndexRepo>,
+    /// Apart from the records, so that tests can count and disturb the one or the other.
+    pub(crate) inverted: FaultyDatastore,
     pub(crate) template: GatedMount,
     pub(crate) gate: Arc<Gate>,
     pub(crate) remote: Arc<Remote>,
@@ -46,6 +49,7 @@ impl World {
         Self {
             datastore: FaultyDatastore::in_memory(),
             index_repo,
+            inverted: FaultyDatastore::in_memory(),
             template,
             gate,
             remote,
@@ -86,6 +90,7 @@ impl World {
             codecs,
             registry: self.registry(),
             index_repo: self.index_repo.clone(),
+            inverted: Some(InvertedIndex::new(Arc::new(self.inverted.clone()), KEY)),
             clock: self.clock.clone(),
             hold: None,
         }

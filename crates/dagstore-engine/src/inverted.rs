@@ -1,0 +1,367 @@
+//! The rows of the inverted index: added before a shard is Available, removed before its record is.
+//!
+//! Rows and records are written apart, and that is enough: rows become durable first, and whoever looks drops those whose
+//! registration isn't Available. An index of an earlier attempt stays on disk until the shard is Available again, because
+//! it names the rows that have to go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dagstore_car::RawCid;
+use dagstore_datastore::ErrorClass;
+use dagstore_fs::OwnName;
+use dagstore_index::{Error as IndexError, Fingerprint, Fingerprints, FullIndex, InvertedIndex, Kept};
+use dagstore_types::{Attempt, ErrorKind, Registration, ShardError, ShardKey, ShardState};
+use futures_util::{Stream, StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::core::Core;
+use crate::error::index_error;
+use crate::info::ShardInfo;
+use crate::task::Task;
+use crate::{Error, Result, loader};
+
+/// Shards with no more blocks than this are loaded together with others.
+const SMALL_ENTRIES: u64 = 16 * 1024;
+
+/// The first pause behind a failed write, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the engine knows of its inverted index.
+#[derive(Debug)]
+pub(crate) struct Inverted {
+    pub(crate) index: InvertedIndex,
+    /// Whether every shard that is Available has its rows.
+    is_complete: AtomicBool,
+    /// Shards that may have rows that their index doesn't name.
+    leftovers: Mutex<BTreeSet<Registration>>,
+}
+
+impl Inverted {
+    /// Reads what is known of it.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub(crate) async fn open(index: InvertedIndex) -> Result<Self> {
+        let (is_complete, leftovers) = (index.is_complete().await?, index.leftovers().await?);
+        Ok(Self { index, is_complete: is_complete.into(), leftovers: leftovers.into() })
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete.load(Ordering::Acquire)
+    }
+
+    /// Says, durably, that every shard that is Available has its rows.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub(crate) async fn complete(&self) -> Result<()> {
+        self.index.set_complete().await?;
+        self.is_complete.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn may_have_leftovers(&self, registration: Registration) -> bool {
+        let leftovers = self.leftovers.lock();
+        !leftovers.is_empty() && leftovers.contains(&registration)
+    }
+
+    /// Notes that a shard may have rows that no index names, in memory in any case.
+    ///
+    /// # Errors
+    /// [`IndexError::Rows`].
+    pub(crate) async fn note_leftovers(&self, registration: Registration) -> Result<(), IndexError> {
+        self.leftovers.lock().insert(registration);
+        self.index.note_leftovers(registration).await
+    }
+}
+
+/// Adds the rows of the index `name`, and removes those of earlier attempts that it doesn't name. Durable when this returns.
+pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: Option<&Task>) -> Result<(), ShardError> {
+    let Some(inverted) = &core.inverted else { return Ok(()) };
+    let index = open(core, name).await.map_err(|error| index_error(&error))?;
+    let Some(index) = index else {
+        return Err(ShardError::new(ErrorKind::Storage, "the index that was just published is gone"));
+    };
+    patiently(core, task, || load(core, &inverted.index, &index, name.registration, task)).await?;
+    for earlier in (1..name.attempt.0).rev().map(Attempt) {
+        remove_rows(core, of_attempt(name, earlier), Some(&index)).await.map_err(|error| index_error(&error))?;
+    }
+    Ok(())
+}
+
+async fn load(
+    core: &Arc<Core>,
+    inverted: &InvertedIndex,
+    index: &Arc<dyn FullIndex>,
+    registration: Registration,
+    task: Option<&Task>,
+) -> Result<(), IndexError> {
+    let fingerprints = index.clone().fingerprints(inverted.key());
+    if index.len() > SMALL_ENTRIES {
+        // A load that was begun isn't dropped, for nobody could tell when it is over. It ends early instead.
+        return inverted.add(registration, until_cancelled(fingerprints, task)).await;
+    }
+    let fingerprints = fingerprints.collect::<Result<Vec<Fingerprint>, _>>()?;
+    Ok(loader::load(core, inverted, registration, fingerprints).await?)
+}
+
+fn until_cancelled(fingerprints: Fingerprints, task: Option<&Task>) -> Fingerprints {
+    let task = task.cloned();
+    Box::new(fingerprints.take_while(move |_| task.as_ref().is_none_or(|task| !task.is_cancelled())))
+}
+
+/// Removes the rows that the index `name` names, where there is one, but for those that `except` names. Returns whether there
+/// was an index.
+pub(crate) async fn remove_rows(
+    core: &Arc<Core>,
+    name: OwnName,
+    except: Option<&Arc<dyn FullIndex>>,
+) -> Result<bool, IndexError> {
+    let Some(inverted) = &core.inverted else { return Ok(false) };
+    let index = match open(core, name).await {
+        Ok(None) => return Ok(false),
+        Ok(Some(index)) => index,
+        Err(IndexError::Damaged { .. }) => {
+            inverted.note_leftovers(name.registration).await?;
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
+    let key = inverted.index.key();
+    let removed = once_more(core, || {
+        let except = except.map(|except| except.clone().fingerprints(key));
+        inverted.index.remove(name.registration, index.clone().fingerprints(key), except)
+    });
+    match removed.await {
+        Err(IndexError::Damaged { .. }) => inverted.note_leftovers(name.registration).await?,
+        other => other?,
+    }
+    Ok(true)
+}
+
+/// Removes all rows of a shard that is being destroyed: those that the indices of its attempts name, of which there is one as
+/// a rule.
+pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName) -> Result<(), IndexError> {
+    let Some(inverted) = &core.inverted else { return Ok(()) };
+    let mut had_index = name.attempt == Attempt(0);
+    for attempt in (1..=name.attempt.0).rev().map(Attempt) {
+        had_index |= remove_rows(core, of_attempt(name, attempt), None).await?;
+    }
+    if !had_index {
+        inverted.note_leftovers(name.registration).await?;
+    }
+    Ok(())
+}
+
+/// Gives every shard that is Available its rows: in a datastore that is new, or that an earlier program filled. Tries again
+/// until it succeeds or the store closes.
+pub(crate) async fn fill(core: &Arc<Core>) {
+    let Some(inverted) = core.inverted.as_ref().filter(|inverted| !inverted.is_complete()) else { return };
+    let mut pause = FIRST_PAUSE;
+    while !core.is_closed() {
+        match fill_once(core, inverted).await {
+            Ok(shards) => {
+                tracing::info!(shards, "the inverted index was made of the full ones");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "the inverted index can't be made yet"),
+        }
+        if core.unless_closed(tokio::time::sleep(pause)).await.is_err() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn fill_once(core: &Arc<Core>, inverted: &Inverted) -> Result<usize> {
+    let keys = core.catalogue.keys_in(&[ShardState::Available, ShardState::Serving]);
+    let total = keys.len();
+    for key in keys {
+        if core.is_closed() {
+            return Err(Error::Closed);
+        }
+        let info = core.catalogue.look(key.as_str()).and_then(ShardInfo::of_found);
+        if let Some(info) = info {
+            add_if_indexed(core, OwnName::new(&key, info.registration, info.attempt)).await?;
+        }
+    }
+    inverted.complete().await?;
+    Ok(total)
+}
+
+/// Adds the rows of an index that may be lost: the first acquire notices that then.
+pub(crate) async fn add_if_indexed(core: &Arc<Core>, name: OwnName) -> Result<()> {
+    let Some(inverted) = &core.inverted else { return Ok(()) };
+    let added = match open(core, name).await {
+        Ok(Some(index)) => load(core, &inverted.index, &index, name.registration, None).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match added {
+        Err(IndexError::Damaged { .. }) => Ok(()),
+        added => Ok(added?),
+    }
+}
+
+/// Looks for rows that no index names, where there may be any, and returns how many were removed.
+pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
+    let Some(inverted) = &core.inverted else { return Ok(0) };
+    let noted = inverted.leftovers.lock().clone();
+    if noted.is_empty() {
+        return Ok(0);
+    }
+    let (mut kept, mut names) = (BTreeMap::new(), Vec::new());
+    for registration in &noted {
+        let (of, name) = kept_of(core, *registration).await?;
+        names.extend(name);
+        kept.insert(*registration, of);
+    }
+    let removed = inverted.index.remove_leftovers(&kept).await?;
+    let mut done: Vec<_> = kept.iter().filter(|(_, kept)| !matches!(kept, Kept::All)).map(|(one, _)| *one).collect();
+    for name in names {
+        // Built anew while rows were removed: some of these may have been its own.
+        if core.catalogue.available(name.registration).is_none_or(|(_, attempt)| attempt != name.attempt) {
+            done.retain(|registration| *registration != name.registration);
+            if let Some((key, attempt)) = core.catalogue.available(name.registration) {
+                add_if_indexed(core, OwnName::new(&key, name.registration, attempt)).await?;
+            }
+        }
+    }
+    inverted.index.forget_leftovers(done.iter().copied()).await?;
+    inverted.leftovers.lock().retain(|registration| !done.contains(registration));
+    Ok(removed)
+}
+
+/// Which of a shard's rows are to be kept, and the name of the index that tells.
+async fn kept_of(core: &Arc<Core>, registration: Registration) -> Result<(Kept, Option<OwnName>)> {
+    if let Some((key, attempt)) = core.catalogue.available(registration) {
+        let name = OwnName::new(&key, registration, attempt);
+        return match open(core, name).await {
+            Ok(Some(index)) => Ok((Kept::Of(index), Some(name))),
+            Ok(None) | Err(IndexError::Damaged { .. }) => Ok((Kept::All, None)),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let is_known = core.catalogue.states().any(|(_, other, _)| other == registration);
+    let is_quarantined = core
+        .quarantine
+        .read()
+        .entries()
+        .iter()
+        .any(|entry| entry.registration.is_none_or(|quarantined| quarantined == registration));
+    Ok((if is_known || is_quarantined { Kept::All } else { Kept::None }, None))
+}
+
+/// How many rows of a multihash are looked up at once.
+const FOUND_AT_ONCE: usize = 256;
+
+/// The shards that have the multihash, as a stream.
+pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> impl Stream<Item = Result<ShardKey>> + Send {
+    let is_first = Some(None).filter(|_| !cid.multihash().is_identity());
+    let pages = stream::unfold(is_first, move |after| {
+        let (core, cid) = (core.clone(), cid.clone());
+        async move {
+            let found = core.unless_closed(find(&core, &cid, after?, FOUND_AT_ONCE)).await.flatten();
+            let (keys, more) = match found {
+                Ok((keys, more)) => (keys.into_iter().map(Ok).collect(), more),
+                Err(error) => (vec![Err(error)], None),
+            };
+            Some((stream::iter(keys), more.map(Some)))
+        }
+    });
+    pages.flatten()
+}
+
+/// The shards that have the multihash, behind a registration number, and the number to go on behind; `None` when there are
+/// no more.
+async fn find(
+    core: &Arc<Core>,
+    cid: &RawCid,
+    after: Option<Registration>,
+    limit: usize,
+) -> Result<(Vec<ShardKey>, Option<Registration>)> {
+    let inverted = core.inverted.as_ref().ok_or(Error::NoInvertedIndex)?;
+    if !inverted.is_complete() {
+        return Err(Error::InvertedIncomplete);
+    }
+    let found = inverted.index.find(cid.multihash(), after, limit).await?;
+    let more = found.last().copied().filter(|_| found.len() >= limit);
+    let mut keys = Vec::with_capacity(found.len());
+    for registration in found {
+        let Some((key, attempt)) = core.catalogue.available(registration) else { continue };
+        if inverted.may_have_leftovers(registration) {
+            // Its index decides, as for every row that may not be its own any more.
+            let index = open(core, OwnName::new(&key, registration, attempt)).await?;
+            if !index.is_some_and(|index| matches!(index.find_first(cid.multihash()), Ok(Some(_)) | Err(_))) {
+                continue;
+            }
+        }
+        keys.push(key);
+    }
+    Ok((keys, more))
+}
+
+fn of_attempt(name: OwnName, attempt: Attempt) -> OwnName {
+    OwnName::from_parts(name.key_hash(), name.registration, attempt)
+}
+
+async fn open(core: &Arc<Core>, name: OwnName) -> Result<Option<Arc<dyn FullIndex>>, IndexError> {
+    let repo = core.index_repo.clone();
+    // A task of this kind ends before its time only with the runtime, or when the repository panics.
+    let ended = || std::io::Error::other("opening the index was given up");
+    let failed = || IndexError::Io { operation: "open the index", path: name.to_string().into(), source: ended() };
+    core.spawn_blocking(move || repo.open(name)).await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// Writes rows until that succeeds, as long as there is hope and time.
+async fn patiently<F: Future<Output = Result<(), IndexError>>>(
+    core: &Arc<Core>,
+    task: Option<&Task>,
+    write: impl Fn() -> F,
+) -> Result<(), ShardError> {
+    let begin = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match write().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let is_over = begin.elapsed() >= core.options.persist_deadline || task.is_some_and(Task::is_cancelled);
+        if is_over || !reopened(core, &error).await {
+            return Err(index_error(&error));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Writes rows, and once more where that may help.
+async fn once_more<F: Future<Output = Result<(), IndexError>>>(
+    core: &Arc<Core>,
+    write: impl Fn() -> F,
+) -> Result<(), IndexError> {
+    match write().await {
+        Err(error) if reopened(core, &error).await => write().await,
+        other => other,
+    }
+}
+
+/// Makes the datastore usable again, where that is what the error asks for. Whether another try may help.
+async fn reopened(core: &Arc<Core>, error: &IndexError) -> bool {
+    let (IndexError::Rows(error), Some(inverted)) = (error, &core.inverted) else { return false };
+    match error.class() {
+        ErrorClass::Transient => true,
+        ErrorClass::NeedsReopen => {
+            if let Err(error) = inverted.index.datastore().reopen().await {
+                tracing::warn!(%error, "the datastore of the inverted index can't be opened again");
+            }
+            true
+        }
+        _ => false,
+    }
+}
