@@ -13,7 +13,7 @@ use crate::accessor::{Counted, OpenShard, ShardAccessor};
 use crate::cell::{Reference, Reply};
 use crate::core::Core;
 use crate::error::{car_error, mount_error, shard_error};
-use crate::{Error, Result};
+use crate::{Error, Result, inverted};
 
 /// How often a lost index is built again for one acquire.
 const MOST_LOSSES: usize = 2;
@@ -81,8 +81,8 @@ async fn acquire_slowly(core: &Arc<Core>, key: &ShardKey) -> Result<ShardAccesso
 async fn give_back(core: &Arc<Core>, key: &ShardKey, reference: Reference, unopened: Unopened) -> Result<Reply> {
     let (registration, attempt, now) = (reference.registration, reference.attempt, core.now());
     let not_found = || Error::NotFound(key.clone());
-    if let (Unopened::IndexLost, Some(inverted)) = (&unopened, &core.inverted)
-        && let Err(error) = inverted.note_leftovers(registration).await
+    if let Unopened::IndexLost = &unopened
+        && let Err(error) = inverted::note_leftovers(core, registration).await
     {
         tracing::debug!(%key, %error, "rows of a lost index may stay until the store is made anew");
     }

@@ -22,27 +22,15 @@ pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registra
     }
     let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
     let name = OwnName::new(cell.key(), registration, attempt);
-    let removing = AssertUnwindSafe(remove(&core, name)).catch_unwind().await;
-    let removed = removing.unwrap_or_else(|_| {
-        Err(ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program"))
-    });
+    let removing = AssertUnwindSafe(inverted::remove_all(&core, name)).catch_unwind().await;
+    let removed = removing.map_or_else(
+        |_| Err(ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program")),
+        |removed| removed.map_err(|error| index_error(&error)),
+    );
     let event = match removed {
         Ok(()) => Event::Destroyed { registration },
         Err(error) => Event::CleanupFailed { registration, error },
     };
     core.catalogue.unlink(registration);
     core.tell(&cell, event);
-}
-
-/// The rows first: the index names them.
-async fn remove(core: &Arc<Core>, name: OwnName) -> Result<(), ShardError> {
-    inverted::remove_all(core, name).await.map_err(|error| index_error(&error))?;
-    let repo = core.index_repo.clone();
-    let removed = core.spawn_blocking(move || repo.remove(name)).await;
-    match removed {
-        Ok(removed) => removed.map(|_was_there| ()).map_err(|error| index_error(&error)),
-        Err(_panicked) => {
-            Err(ShardError::new(ErrorKind::Internal, "removing the index panicked; this is a fault of the program"))
-        }
-    }
 }

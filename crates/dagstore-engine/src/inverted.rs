@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dagstore_car::RawCid;
@@ -69,29 +69,63 @@ impl Inverted {
         let leftovers = self.leftovers.lock();
         !leftovers.is_empty() && leftovers.contains(&registration)
     }
-
-    /// Notes that a shard may have rows that no index names, in memory in any case.
-    ///
-    /// # Errors
-    /// [`IndexError::Rows`].
-    pub(crate) async fn note_leftovers(&self, registration: Registration) -> Result<(), IndexError> {
-        self.leftovers.lock().insert(registration);
-        self.index.note_leftovers(registration).await
-    }
 }
 
-/// Adds the rows of the index `name`, and removes those of earlier attempts that it doesn't name. Durable when this returns.
+/// Notes that a shard may have rows that no index names: in memory in any case, and durably.
+///
+/// # Errors
+/// [`IndexError::Rows`].
+pub(crate) async fn note_leftovers(core: &Arc<Core>, registration: Registration) -> Result<(), IndexError> {
+    let Some(inverted) = &core.inverted else { return Ok(()) };
+    inverted.leftovers.lock().insert(registration);
+    patiently(core, None, || inverted.index.note_leftovers(registration)).await
+}
+
+/// Adds the rows of the index `name`, and removes those of earlier attempts that it doesn't name, and their indices. Durable
+/// when this returns, but for the indices.
 pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: Option<&Task>) -> Result<(), ShardError> {
     let Some(inverted) = &core.inverted else { return Ok(()) };
     let index = open(core, name).await.map_err(|error| index_error(&error))?;
     let Some(index) = index else {
         return Err(ShardError::new(ErrorKind::Storage, "the index that was just published is gone"));
     };
-    patiently(core, task, || load(core, &inverted.index, &index, name.registration, task)).await?;
-    for earlier in (1..name.attempt.0).rev().map(Attempt) {
-        remove_rows(core, of_attempt(name, earlier), Some(&index)).await.map_err(|error| index_error(&error))?;
+    let loaded = patiently(core, task, || load(core, &inverted.index, &index, name.registration, task)).await;
+    loaded.map_err(|error| index_error(&error))?;
+    let earlier = remove_indices(core, name, name.attempt.0, Some(&index)).await;
+    earlier.map_err(|error| index_error(&error))
+}
+
+/// Removes the indices of the attempts below `end`, each behind the rows that it names but `except` doesn't.
+async fn remove_indices(
+    core: &Arc<Core>,
+    name: OwnName,
+    end: u32,
+    except: Option<&Arc<dyn FullIndex>>,
+) -> Result<(), IndexError> {
+    let mut had_index = false;
+    for attempt in (1..end).rev().map(Attempt) {
+        had_index |= remove_index(core, of_attempt(name, attempt), except).await?;
+    }
+    // Attempts without an index failed, as a rule, but one may have been lost.
+    if end > 1 && !had_index {
+        note_leftovers(core, name.registration).await?;
     }
     Ok(())
+}
+
+/// Removes the index `name`, where there is one, behind the rows that it names but `except` doesn't. Returns whether there
+/// was one.
+async fn remove_index(
+    core: &Arc<Core>,
+    name: OwnName,
+    except: Option<&Arc<dyn FullIndex>>,
+) -> Result<bool, IndexError> {
+    let had_index = remove_rows(core, name, except).await?;
+    if had_index {
+        let repo = core.index_repo.clone();
+        core.spawn_blocking(move || repo.remove(name)).await.unwrap_or_else(|_| Err(given_up(name)))?;
+    }
+    Ok(had_index)
 }
 
 async fn load(
@@ -127,35 +161,32 @@ pub(crate) async fn remove_rows(
         Ok(None) => return Ok(false),
         Ok(Some(index)) => index,
         Err(IndexError::Damaged { .. }) => {
-            inverted.note_leftovers(name.registration).await?;
+            note_leftovers(core, name.registration).await?;
             return Ok(true);
         }
         Err(error) => return Err(error),
     };
     let key = inverted.index.key();
-    let removed = once_more(core, || {
+    let removed = patiently(core, None, || {
         let except = except.map(|except| except.clone().fingerprints(key));
         inverted.index.remove(name.registration, index.clone().fingerprints(key), except)
     });
     match removed.await {
-        Err(IndexError::Damaged { .. }) => inverted.note_leftovers(name.registration).await?,
+        Err(IndexError::Damaged { .. }) => note_leftovers(core, name.registration).await?,
         other => other?,
     }
     Ok(true)
 }
 
-/// Removes all rows of a shard that is being destroyed: those that the indices of its attempts name, of which there is one as
-/// a rule.
+/// Removes all rows of a shard that is being destroyed, and the indices of its attempts, which name them. There is one as a
+/// rule.
 pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName) -> Result<(), IndexError> {
-    let Some(inverted) = &core.inverted else { return Ok(()) };
-    let mut had_index = name.attempt == Attempt(0);
-    for attempt in (1..=name.attempt.0).rev().map(Attempt) {
-        had_index |= remove_rows(core, of_attempt(name, attempt), None).await?;
+    if core.inverted.is_none() {
+        let repo = core.index_repo.clone();
+        let removed = core.spawn_blocking(move || repo.remove(name)).await;
+        return removed.unwrap_or_else(|_| Err(given_up(name))).map(|_was_there| ());
     }
-    if !had_index {
-        inverted.note_leftovers(name.registration).await?;
-    }
-    Ok(())
+    remove_indices(core, name, name.attempt.0.saturating_add(1), None).await
 }
 
 /// Gives every shard that is Available its rows: in a datastore that is new, or that an earlier program filled. Tries again
@@ -169,7 +200,12 @@ pub(crate) async fn fill(core: &Arc<Core>) {
                 tracing::info!(shards, "the inverted index was made of the full ones");
                 return;
             }
-            Err(error) => tracing::warn!(%error, "the inverted index can't be made yet"),
+            Err(error) => {
+                tracing::warn!(%error, "the inverted index can't be made yet");
+                if let Error::Index(error) = &error {
+                    reopened(core, error).await;
+                }
+            }
         }
         if core.unless_closed(tokio::time::sleep(pause)).await.is_err() {
             return;
@@ -221,7 +257,12 @@ pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
         names.extend(name);
         kept.insert(*registration, of);
     }
-    let removed = inverted.index.remove_leftovers(&kept).await?;
+    let removed = AtomicU64::new(0);
+    let remove = || async {
+        removed.fetch_add(inverted.index.remove_leftovers(&kept).await?, Ordering::Relaxed);
+        Ok(())
+    };
+    patiently(core, None, remove).await?;
     let mut done: Vec<_> = kept.iter().filter(|(_, kept)| !matches!(kept, Kept::All)).map(|(one, _)| *one).collect();
     for name in names {
         // Built anew while rows were removed: some of these may have been its own.
@@ -234,7 +275,7 @@ pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
     }
     inverted.index.forget_leftovers(done.iter().copied()).await?;
     inverted.leftovers.lock().retain(|registration| !done.contains(registration));
-    Ok(removed)
+    Ok(removed.into_inner())
 }
 
 /// Which of a shard's rows are to be kept, and the name of the index that tells.
@@ -295,10 +336,16 @@ async fn find(
     for registration in found {
         let Some((key, attempt)) = core.catalogue.available(registration) else { continue };
         if inverted.may_have_leftovers(registration) {
-            // Its index decides, as for every row that may not be its own any more.
-            let index = open(core, OwnName::new(&key, registration, attempt)).await?;
-            if !index.is_some_and(|index| matches!(index.find_first(cid.multihash()), Ok(Some(_)) | Err(_))) {
-                continue;
+            // Its index decides, for the row may be one that is left over; unless the index is lost.
+            let has_block = match open(core, OwnName::new(&key, registration, attempt)).await {
+                Ok(Some(index)) => index.find_first(cid.multihash()).map(|found| found.is_some()),
+                Ok(None) => Ok(true),
+                Err(error) => Err(error),
+            };
+            match has_block {
+                Ok(false) => continue,
+                Ok(true) | Err(IndexError::Damaged { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         keys.push(key);
@@ -312,18 +359,21 @@ fn of_attempt(name: OwnName, attempt: Attempt) -> OwnName {
 
 async fn open(core: &Arc<Core>, name: OwnName) -> Result<Option<Arc<dyn FullIndex>>, IndexError> {
     let repo = core.index_repo.clone();
-    // A task of this kind ends before its time only with the runtime, or when the repository panics.
-    let ended = || std::io::Error::other("opening the index was given up");
-    let failed = || IndexError::Io { operation: "open the index", path: name.to_string().into(), source: ended() };
-    core.spawn_blocking(move || repo.open(name)).await.unwrap_or_else(|_| Err(failed()))
+    core.spawn_blocking(move || repo.open(name)).await.unwrap_or_else(|_| Err(given_up(name)))
 }
 
-/// Writes rows until that succeeds, as long as there is hope and time.
+/// The error of a blocking task that ended before its time: with the runtime, or because the repository panicked.
+fn given_up(name: OwnName) -> IndexError {
+    let source = std::io::Error::other("it was given up, because the store closes or the repository panicked");
+    IndexError::Io { operation: "look after the index", path: name.to_string().into(), source }
+}
+
+/// Writes rows until that succeeds, as long as there is hope and time: as records are written.
 async fn patiently<F: Future<Output = Result<(), IndexError>>>(
     core: &Arc<Core>,
     task: Option<&Task>,
     write: impl Fn() -> F,
-) -> Result<(), ShardError> {
+) -> Result<(), IndexError> {
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -331,23 +381,14 @@ async fn patiently<F: Future<Output = Result<(), IndexError>>>(
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
+        // In any case, for the next one to try.
+        let may_help = reopened(core, &error).await;
         let is_over = begin.elapsed() >= core.options.persist_deadline || task.is_some_and(Task::is_cancelled);
-        if is_over || !reopened(core, &error).await {
-            return Err(index_error(&error));
+        if is_over || !may_help {
+            return Err(error);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Writes rows, and once more where that may help.
-async fn once_more<F: Future<Output = Result<(), IndexError>>>(
-    core: &Arc<Core>,
-    write: impl Fn() -> F,
-) -> Result<(), IndexError> {
-    match write().await {
-        Err(error) if reopened(core, &error).await => write().await,
-        other => other,
     }
 }
 

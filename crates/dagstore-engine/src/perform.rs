@@ -94,7 +94,11 @@ impl Core {
         }
     }
 
+    /// Removes the index of an attempt that was given up. One whose rows may have to go stays, until the shard has others.
     fn discard(self: &Arc<Self>, cell: &Arc<Cell>, registration: Registration, attempt: Attempt) {
+        if self.inverted.is_some() {
+            return;
+        }
         let name = OwnName::new(cell.key(), registration, attempt);
         let core = self.clone();
         self.spawn(async move {

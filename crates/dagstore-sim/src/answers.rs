@@ -68,7 +68,7 @@ impl Run {
             Error::InUse { references, .. } => matches!(call, Call::Destroy { .. }) && *references > 0 && was_acquired,
             Error::Failed { source, .. } => !matches!(call, Call::Destroy { .. }) && self.explains(key, source.kind()),
             Error::CleanupIncomplete { .. } => {
-                matches!(call, Call::Destroy { .. }) && self.world.repo.lock().was_faulty
+                matches!(call, Call::Destroy { .. }) && (disk_failed || self.world.repo.lock().was_faulty)
             }
             Error::NotDurable { .. } => disk_failed,
             Error::Datastore(_) => matches!(call, Call::Register { .. }) && disk_failed,
@@ -115,7 +115,8 @@ impl Run {
     fn explains(&self, key: usize, kind: ErrorKind) -> bool {
         match kind {
             ErrorKind::TooManyStarts => self.processes > 1,
-            ErrorKind::Storage => self.world.repo.lock().was_faulty,
+            // Rows of the inverted index are written before the shard is Available.
+            ErrorKind::Storage => self.world.repo.lock().was_faulty || self.world.disk.lock().failures > 0,
             ErrorKind::Internal | ErrorKind::Other | ErrorKind::LimitExceeded | ErrorKind::SourceRejected => false,
             _ => self.world.sources.lock().of(key).was_faulty,
         }

@@ -1,12 +1,15 @@
 //! What must hold after every event, and what must hold when all is at rest.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use dagstore_engine::{ShardAccessor, ShardInfo};
-use dagstore_types::{ShardRecord, ShardState};
-use futures_util::FutureExt;
+use dagstore_index::{Fingerprint, InvertedIndex};
+use dagstore_types::{Registration, ShardRecord, ShardState};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::disk::{Disk, Image, shard_place, shard_rows};
 use crate::event::KEYS;
-use crate::process::name;
+use crate::process::{KEY, name};
 use crate::run::Run;
 use crate::source;
 
@@ -119,7 +122,12 @@ impl Run {
         let repo = self.world.repo.lock();
         let files = repo.names();
         let orphan = files.iter().find(|name| {
-            !named.iter().any(|info| (info.registration, info.attempt) == (name.registration, name.attempt))
+            !named.iter().any(|info| {
+                // One of an earlier attempt names rows that go when the shard is Available again.
+                let is_available = matches!(info.state, ShardState::Available | ShardState::Serving);
+                let may_name = info.attempt == name.attempt || !is_available && name.attempt < info.attempt;
+                info.registration == name.registration && may_name
+            })
         });
         let missing = named
             .iter()
@@ -140,6 +148,51 @@ impl Run {
         }
         if temporaries > 0 {
             self.world.breaks("I9", || format!("{temporaries} temporary files are kept"));
+        }
+    }
+
+    /// I7: after a collection the rows of the inverted index are those that the indices of the Available shards name, and
+    /// what is told of a block is what they say. A shard that isn't Available may have rows that nobody sees.
+    pub(crate) async fn check_rows(&self) {
+        let Some(process) = &self.process else { return };
+        let shards: Vec<_> = (0..KEYS).filter_map(|key| self.info(key)).collect();
+        let is_available = |info: &&ShardInfo| matches!(info.state, ShardState::Available | ShardState::Serving);
+        let mut wanted = BTreeMap::new();
+        for info in shards.iter().filter(is_available) {
+            let fingerprints = self.world.repo.lock().fingerprints(info.registration, info.attempt);
+            wanted.insert(info.registration, fingerprints);
+        }
+        let rows = {
+            let disk = self.world.disk.lock();
+            [rows_of(&disk.current), rows_of(&disk.durable)]
+        };
+        for rows in &rows {
+            for (registration, wanted) in &wanted {
+                // What a lost index named is not known any more.
+                let Some(wanted) = wanted else { continue };
+                if rows.get(registration).unwrap_or(&BTreeSet::new()) != wanted {
+                    self.world.breaks("I7", || format!("the rows of registration {registration} aren't its index's"));
+                }
+            }
+            if let Some(gone) = rows.keys().find(|row| !shards.iter().any(|info| info.registration == **row)) {
+                self.world.breaks("I9", || format!("registration {gone} is gone and has rows"));
+            }
+        }
+        for car in source::cars() {
+            let Some(root) = car.roots.first() else { continue };
+            let told: Result<BTreeSet<_>, _> =
+                process.engine.locate(root).map(|key| key.map(|k| k.to_string())).try_collect().await;
+            let fingerprint = KEY.fingerprint(root.multihash());
+            let has = |info: &&ShardInfo| {
+                wanted
+                    .get(&info.registration)
+                    .is_some_and(|wanted| wanted.as_ref().is_none_or(|w| w.contains(&fingerprint)))
+            };
+            let is_unsure = wanted.values().any(Option::is_none);
+            let expected: BTreeSet<_> = shards.iter().filter(has).map(|info| info.key.to_string()).collect();
+            if !told.as_ref().is_ok_and(|told| *told == expected || is_unsure && told.is_subset(&expected)) {
+                self.world.breaks("I7", || format!("{root} is told to be in {told:?}, and is in {expected:?}"));
+            }
         }
     }
 
@@ -194,6 +247,17 @@ fn extra_row(disk: &Disk, image: &Image, key: &str, info: Option<&ShardInfo>, ma
         record.key.as_str() == key && Some(record.registration) != known && !(may_be_unsure && disk.is_unsure(place))
     });
     extra.map(|(_, record)| format!("a record that nobody knows of: {record:?}"))
+}
+
+/// The rows of the inverted index, by registration.
+fn rows_of(image: &Image) -> BTreeMap<Registration, BTreeSet<Fingerprint>> {
+    let mut rows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (_, key) in image.keys().filter(|(namespace, _)| *namespace == InvertedIndex::ROWS) {
+        let Some((fingerprint, number)) = key.split_first_chunk() else { continue };
+        let number = number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        rows.entry(Registration(number)).or_default().insert(Fingerprint(*fingerprint));
+    }
+    rows
 }
 
 /// Whether the record is what is told, but for the difference between Available and Serving, where that may be late.

@@ -19,6 +19,9 @@ use crate::source::SimMount;
 use crate::store::SimDatastore;
 use crate::world::World;
 
+/// The store's key of fingerprints.
+pub(crate) const KEY: FingerprintKey = FingerprintKey([7; 16]);
+
 /// A call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -73,7 +76,7 @@ impl Process {
         let store = Arc::new(SimDatastore::open(world));
         let mut registry = Registry::new();
         registry.register("sim", SimMount::template(world))?;
-        let inverted = InvertedIndex::new(store.clone(), FingerprintKey([7; 16]));
+        let inverted = InvertedIndex::new(store.clone(), KEY);
         let parts = Parts {
             datastore: store.clone(),
             inverted: Some(inverted),

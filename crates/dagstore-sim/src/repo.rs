@@ -8,12 +8,13 @@ use std::sync::Arc;
 use dagstore_car::MultihashRef;
 use dagstore_fs::OwnName;
 use dagstore_index::{
-    Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Location,
-    Result,
+    Damage, Error, Fingerprint, FingerprintKey, Fingerprints, FullIndex, IndexBuilder, IndexMeta, IndexRepo,
+    IndexSummary, Location, Result,
 };
-use dagstore_types::ShardState;
+use dagstore_types::{Attempt, Registration, ShardState};
 use smallvec::SmallVec;
 
+use crate::process::KEY;
 use crate::rng::Rng;
 use crate::source;
 use crate::world::World;
@@ -47,6 +48,14 @@ impl Repo {
 
     pub(crate) fn names(&self) -> Vec<OwnName> {
         self.files.keys().copied().collect()
+    }
+
+    /// What an index names; `None` where it is lost or damaged.
+    pub(crate) fn fingerprints(&self, registration: Registration, attempt: Attempt) -> Option<BTreeSet<Fingerprint>> {
+        let is_it = |name: &OwnName| (name.registration, name.attempt) == (registration, attempt);
+        let (name, index) = self.files.iter().find(|(name, _)| is_it(name))?;
+        let whole = (!self.damaged.contains(name)).then(|| index.clone())?;
+        whole.fingerprints(KEY).collect::<Result<_>>().ok()
     }
 
     /// Takes an index away, or damages it.

@@ -32,6 +32,7 @@ impl Run {
         self.answers_come().await;
         self.wait_until(PATIENCE, |run| !run.is_busy()).await;
         self.check_rest();
+        self.check_rows().await;
     }
 
     /// I5: nobody waits for ever.

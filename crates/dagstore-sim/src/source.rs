@@ -22,6 +22,11 @@ static CARS: LazyLock<Vec<TestCar>> = LazyLock::new(|| {
     (1..=6).map(car).collect()
 });
 
+/// All good contents.
+pub(crate) fn cars() -> impl Iterator<Item = &'static TestCar> {
+    CARS.iter()
+}
+
 /// A good content by its root, which is its first block.
 pub(crate) fn car_of_root(root: &dagstore_car::RawCid) -> Option<&'static TestCar> {
     CARS.iter().find(|car| car.roots.first() == Some(root))
