@@ -85,3 +85,17 @@ pub enum Error {
     #[error("the scan was cancelled")]
     Cancelled,
 }
+
+impl Error {
+    /// Where in the payload the section is that this is about; `None` for errors that aren't about a section.
+    pub(crate) fn payload_offset(&self) -> Option<u64> {
+        match self {
+            Self::UnexpectedEof { offset, .. }
+            | Self::MalformedSection { offset, .. }
+            | Self::Limit { offset, .. }
+            | Self::Integrity { offset, .. }
+            | Self::Unverifiable { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+}

@@ -10,11 +10,13 @@
 //! allocated from a length field that what is really there doesn't bound; an inline index is checked, never believed.
 #![forbid(unsafe_code)]
 
+mod chunk;
 mod cid;
 mod error;
 mod header;
 mod inline_index;
 mod limits;
+mod parallel;
 mod reader;
 mod scan;
 mod section;

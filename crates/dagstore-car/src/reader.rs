@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use dagstore_fs::{ReadAt, ReadAtExt};
 
 use crate::header::{self, V1Header, malformed};
+use crate::parallel::Feed;
 use crate::section::{Frame, Sections, Walk};
 use crate::v2::{HEAD_BYTES, PRAGMA};
 use crate::window::Window;
@@ -13,6 +14,9 @@ use crate::{Error, Header, RawCid, ReadOptions, Result, V2Header, inline_index, 
 
 /// How much more than a block's data is read with it: its length, and every usual CID.
 const ROOM_FOR_CID_BYTES: u64 = 96;
+
+/// How much data is read at first where nobody says how much there is.
+const USUAL_BLOCK_BYTES: u64 = 4_000;
 
 /// An open CAR, over positioned reads. Many threads can read it at once.
 #[derive(Debug)]
@@ -81,28 +85,55 @@ impl CarReader {
         Sections { walk: self.walk(), failed: false }
     }
 
-    /// Reads the block whose section begins at `offset` of the payload. Given the size of its data, one read is enough.
+    /// Reads the block whose section begins at `offset` of the payload. Where the source is in memory or mapped, the data
+    /// is a slice of it, without a copy, and keeps all of it alive. Else it is read into a buffer of its own; given the
+    /// size of its data, one read is enough.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::UnexpectedEof`], [`Error::MalformedSection`], [`Error::Limit`].
     pub fn read_block(&self, offset: u64, data_size: Option<u32>) -> Result<Block> {
-        let ended = || Error::UnexpectedEof { offset, what: "a section" };
-        let room = self.payload_size.checked_sub(offset).filter(|room| *room > 0).ok_or_else(ended)?;
-        let hint = u64::from(data_size.unwrap_or(0)).min(self.options.limits.section_bytes);
-        let mut bytes = self.read(offset, room.min(hint + ROOM_FOR_CID_BYTES))?;
-        let zero = || Error::MalformedSection { offset, found: "its length is zero".to_owned() };
-        let frame = Frame::read(&bytes, offset, self.payload_size, &self.options)?.ok_or_else(zero)?;
-        let whole = frame.end() - offset;
-        if (bytes.len() as u64) < whole {
-            // Bounded: the frame is inside the payload, and its length inside the limit.
-            bytes = self.read(offset, whole)?;
+        let room = self.payload_size.checked_sub(offset).filter(|room| *room > 0).ok_or_else(|| ended(offset))?;
+        match self.source.bytes() {
+            Some(all) => self.shared_block(all, offset, room),
+            None => self.owned_block(offset, room, data_size),
         }
-        bytes.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
-        let start = usize::try_from(frame.cid_offset - offset).unwrap_or(usize::MAX);
-        let parts = frame.cid(bytes.get(start..).unwrap_or_default())?.ok_or_else(ended)?;
-        let data_start = start + parts.bytes.len();
-        let cid = parts.into();
-        Ok(Block { cid, data: Bytes::from(bytes).slice(data_start..) })
+    }
+
+    /// The block as a slice of `all`, the whole source.
+    fn shared_block(&self, all: &Bytes, offset: u64, room: u64) -> Result<Block> {
+        let start = usize::try_from(self.payload_offset + offset).unwrap_or(usize::MAX).min(all.len());
+        let end = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(start).min(all.len());
+        let frame = self.frame(&all[start..end], offset)?;
+        let section = all.get(start..start + frame.total_bytes()).ok_or_else(|| ended(offset))?;
+        let (cid, data_start) = frame.split(section)?;
+        Ok(Block { cid, data: all.slice(start + data_start..start + section.len()) })
+    }
+
+    /// The block in a buffer of its own.
+    fn owned_block(&self, offset: u64, room: u64, data_size: Option<u32>) -> Result<Block> {
+        let hint = data_size.map_or(USUAL_BLOCK_BYTES, u64::from).min(self.options.limits.section_bytes);
+        let mut bytes = Vec::new();
+        self.read_up_to(room.min(hint + ROOM_FOR_CID_BYTES), offset, &mut bytes)?;
+        let frame = self.frame(&bytes, offset)?;
+        let whole = frame.total_bytes();
+        if bytes.len() < whole {
+            // Bounded: the frame is inside the payload, and its length inside the limit.
+            self.read_up_to(whole as u64, offset, &mut bytes)?;
+        }
+        bytes.truncate(whole);
+        let (cid, data_start) = frame.split(&bytes)?;
+        let mut data = Bytes::from(bytes);
+        data.advance(data_start);
+        Ok(Block { cid, data })
+    }
+
+    /// The frame of the section that `head` begins with.
+    fn frame(&self, head: &[u8], offset: u64) -> Result<Frame> {
+        let zero = || Error::MalformedSection { offset, found: "its length is zero".to_owned() };
+        if head.is_empty() {
+            return Err(ended(offset));
+        }
+        Frame::read(head, offset, self.payload_size, &self.options)?.ok_or_else(zero)
     }
 
     /// Checks the structure of the inline index, where there is one.
@@ -123,18 +154,38 @@ impl CarReader {
         }
     }
 
-    /// Reads `length` bytes at `offset` of the payload, which the caller has bounded.
-    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        let at = self.payload_offset + offset;
-        match self.source.read_exact_at(at, &mut bytes) {
-            Ok(()) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(Error::UnexpectedEof { offset, what: "a section" })
-            }
+    /// The payload's sections in chunks.
+    pub(crate) fn feed(&self) -> Feed {
+        Feed {
+            source: self.source.clone(),
+            payload_offset: self.payload_offset,
+            payload_size: self.payload_size,
+            next: Some(self.first_section),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Reads what `bytes` lacks of the `length` bytes at `offset` of the payload, which the caller has bounded.
+    fn read_up_to(&self, length: u64, offset: u64, bytes: &mut Vec<u8>) -> Result<()> {
+        let held = bytes.len();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if held == 0 {
+            // Memory that comes zeroed from the system is not zeroed again.
+            *bytes = vec![0; length];
+        } else {
+            bytes.resize(length, 0);
+        }
+        let at = self.payload_offset + offset + held as u64;
+        match self.source.read_exact_at(at, &mut bytes[held..]) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(ended(offset)),
             Err(source) => Err(Error::Io { offset: at, source }),
         }
     }
+}
+
+fn ended(offset: u64) -> Error {
+    Error::UnexpectedEof { offset, what: "a section" }
 }
 
 /// Reads the length and the map at `start`, in `room` bytes. Also tells where they end, counted from `start`.

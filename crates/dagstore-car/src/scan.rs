@@ -1,11 +1,15 @@
 //! The walk that an index is built by.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::thread;
 
+use crate::chunk::{self, CHUNK_BYTES, Checks, Odd};
 use crate::cid::CidParts;
+use crate::parallel::{self, Checked, Wanted};
 use crate::reader::CarReader;
-use crate::section::{Frame, Walk};
-use crate::{Error, MultihashRef, Result, Verdict, check};
+use crate::section::Frame;
+use crate::{Error, Limits, MultihashRef, Result};
 
 /// How a CAR is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,12 +17,35 @@ use crate::{Error, MultihashRef, Result, Verdict, check};
 pub struct ScanOptions {
     /// Whether every block's data is read and hashed.
     pub verify: bool,
+    /// How many threads hash at most; `None` means as many as the machine runs at the same time. Only hashing takes more
+    /// than one, and only where there is enough of it.
+    pub threads: Option<NonZeroUsize>,
 }
 
 impl ScanOptions {
     /// With `verify`.
     pub fn verifying(verify: bool) -> Self {
-        Self { verify }
+        Self { verify, threads: None }
+    }
+
+    /// With `threads`.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// How many threads hash `bytes` bytes.
+    pub(crate) fn threads_for(self, bytes: u64, most: usize) -> usize {
+        let chunks = usize::try_from(bytes / (4 * CHUNK_BYTES as u64)).unwrap_or(usize::MAX);
+        if !self.verify || chunks < 2 {
+            return 1;
+        }
+        let threads = self.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        threads.min(chunks).min(most)
+    }
+
+    pub(crate) fn checks(self, limits: &Limits) -> Checks {
+        Checks { verify: self.verify, cid_bytes: limits.indexed_cid_bytes, keep_going: false }
     }
 }
 
@@ -32,7 +59,8 @@ pub struct Scanned<'a> {
     pub offset: u64,
     /// The size of the block's data in bytes.
     pub data_size: u64,
-    /// How far the scan is when this block is done, in bytes of the payload.
+    /// How far the scan is when this block is done, in bytes of the payload. It only grows, whatever order the blocks come
+    /// in.
     pub end: u64,
 }
 
@@ -42,73 +70,65 @@ pub struct Scanned<'a> {
 pub struct ScanSummary {
     /// The number of blocks, duplicates counted.
     pub blocks: u64,
-    /// Of these, how many could not be checked (see [`Verdict::Unverifiable`]); 0 where nothing was to be checked.
+    /// Of these, how many could not be checked (see [`Verdict::Unverifiable`](crate::Verdict::Unverifiable)); 0 where
+    /// nothing was to be checked.
     pub unverifiable: u64,
 }
 
 impl CarReader {
-    /// Shows every block to `visit`, in order, until it breaks off. Nothing is allocated per block.
+    /// Shows every block to `visit` until it breaks off. Nothing is allocated per block.
+    ///
+    /// With `verify`, blocks are hashed on several threads and may come in another order than that of the CAR; `visit` is
+    /// called from any of these threads, never from two at a time. With one thread, and without `verify`, they come in order.
+    /// All buffers together take 48 MiB, or what one section may have where that is more.
     ///
     /// # Errors
     /// As [`sections`](Self::sections); [`Error::Limit`] for a CID that is too long to be indexed; with `verify`,
-    /// [`Error::Integrity`] at the first block that doesn't hash to its CID; [`Error::MalformedIndex`] where a CARv2 has an
-    /// inline index that is none, though the blocks are good; [`Error::Cancelled`] when `visit` breaks off.
+    /// [`Error::Integrity`] at a block that doesn't hash to its CID; [`Error::MalformedIndex`] where a CARv2 has an
+    /// inline index that is none, though the blocks are good; [`Error::Cancelled`] when `visit` breaks off. Of several
+    /// errors the one at the lowest offset is told; all blocks before it were shown, and those behind it not necessarily.
     pub fn scan(
         &self,
         options: ScanOptions,
-        mut visit: impl FnMut(Scanned<'_>) -> ControlFlow<()>,
+        visit: impl FnMut(Scanned<'_>) -> ControlFlow<()> + Send,
     ) -> Result<ScanSummary> {
+        let summary = if options.verify { self.verified(options, visit) } else { self.jumped(visit) }?;
+        self.check_inline_index()?;
+        Ok(summary)
+    }
+
+    /// Reads lengths and CIDs only.
+    fn jumped(&self, mut visit: impl FnMut(Scanned<'_>) -> ControlFlow<()>) -> Result<ScanSummary> {
         let mut walk = self.walk();
+        let limits = walk.options.limits.clone();
         let mut summary = ScanSummary::default();
         while let Some(frame) = walk.next_frame()? {
             walk.next = frame.end();
-            let (flow, checked) = if options.verify {
-                verified(&mut walk, frame, &mut visit)?
-            } else {
-                (jumped(&mut walk, frame, &mut visit)?, true)
-            };
+            let flow = walk.with_cid(frame, Some(&limits), |parts| visit(scanned(frame, parts)))?;
+            walk.window.adapt(frame.length);
             summary.blocks += 1;
-            summary.unverifiable += u64::from(!checked);
             if flow.is_break() {
                 return Err(Error::Cancelled);
             }
         }
-        self.check_inline_index()?;
         Ok(summary)
     }
-}
 
-fn jumped(
-    walk: &mut Walk,
-    frame: Frame,
-    visit: &mut impl FnMut(Scanned<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>> {
-    let limits = walk.options.limits.clone();
-    let flow = walk.with_cid(frame, Some(&limits), |parts| visit(scanned(frame, parts)))?;
-    walk.window.adapt(frame.length);
-    Ok(flow)
-}
-
-/// Reads the whole section and hashes its data. Also tells whether there is a verdict on it.
-fn verified(
-    walk: &mut Walk,
-    frame: Frame,
-    visit: &mut impl FnMut(Scanned<'_>) -> ControlFlow<()>,
-) -> Result<(ControlFlow<()>, bool)> {
-    let limits = walk.options.limits.clone();
-    walk.with_cid(frame, Some(&limits), |_| ())?;
-    let length = usize::try_from(frame.length).unwrap_or(usize::MAX);
-    let section = walk.window.bytes(walk.payload_offset + frame.cid_offset, length)?;
-    let truncated = Error::UnexpectedEof { offset: frame.offset, what: "a section" };
-    if section.len() < length {
-        return Err(truncated);
+    /// Reads and hashes everything.
+    fn verified(
+        &self,
+        options: ScanOptions,
+        visit: impl FnMut(Scanned<'_>) -> ControlFlow<()> + Send,
+    ) -> Result<ScanSummary> {
+        let feed = self.feed();
+        let first_section = feed.next.unwrap_or_default();
+        let bytes = self.payload_size().saturating_sub(first_section);
+        let threads = options.threads_for(bytes, chunk::most_chunks(&feed.options));
+        let checks = options.checks(&feed.options.limits);
+        let mut delivery = Delivery::new(first_section, visit);
+        parallel::each_chunk(feed, threads, &checks, |checked| delivery.take(checked));
+        delivery.finish()
     }
-    let Some(parts) = frame.cid(section)? else { return Err(truncated) };
-    let verdict = check(parts.multihash, &section[parts.bytes.len()..]);
-    if verdict == Verdict::Differs {
-        return Err(Error::Integrity { cid: parts.into(), offset: frame.offset });
-    }
-    Ok((visit(scanned(frame, parts)), verdict == Verdict::Matches))
 }
 
 fn scanned(frame: Frame, parts: CidParts<'_>) -> Scanned<'_> {
@@ -117,5 +137,58 @@ fn scanned(frame: Frame, parts: CidParts<'_>) -> Scanned<'_> {
         offset: frame.offset,
         data_size: frame.length - parts.bytes.len() as u64,
         end: frame.end(),
+    }
+}
+
+/// Shows the blocks of chunks to a visitor, and keeps the error at the lowest offset.
+pub(crate) struct Delivery<V> {
+    visit: V,
+    summary: ScanSummary,
+    /// How much of the payload is done.
+    done: u64,
+    failure: Option<(u64, Error)>,
+    cancelled: bool,
+}
+
+impl<V: FnMut(Scanned<'_>) -> ControlFlow<()>> Delivery<V> {
+    pub(crate) fn new(done: u64, visit: V) -> Self {
+        Self { visit, summary: ScanSummary::default(), done, failure: None, cancelled: false }
+    }
+
+    pub(crate) fn take(&mut self, checked: Checked<'_>) -> Wanted {
+        let Checked { chunk, odd, end } = checked;
+        let mut bad = None;
+        let mut odd = odd.into_iter().peekable();
+        for (number, block) in chunk.blocks().enumerate() {
+            let odd = odd.next_if(|(odd, _)| *odd == number).map(|(_, odd)| odd);
+            if let Some(Odd::Bad(error)) = odd {
+                bad = Some(error);
+                break;
+            }
+            // A block without an error was read before.
+            let Ok(block) = block else { break };
+            if self.cancelled || self.failure.as_ref().is_some_and(|(offset, _)| *offset < block.frame.offset) {
+                return Wanted::NoNew;
+            }
+            self.done += block.frame.total_bytes() as u64;
+            self.summary.blocks += 1;
+            self.summary.unverifiable += u64::from(matches!(odd, Some(Odd::Unverifiable)));
+            self.cancelled = (self.visit)(block.scanned(self.done)).is_break();
+        }
+        if let Some(error) = bad.or_else(|| end.and_then(Result::err)) {
+            let offset = error.payload_offset().unwrap_or(chunk.end());
+            if self.failure.as_ref().is_none_or(|(first, _)| offset < *first) {
+                self.failure = Some((offset, error));
+            }
+        }
+        if self.cancelled || self.failure.is_some() { Wanted::NoNew } else { Wanted::More }
+    }
+
+    pub(crate) fn finish(self) -> Result<ScanSummary> {
+        match self.failure {
+            _ if self.cancelled => Err(Error::Cancelled),
+            Some((_, error)) => Err(error),
+            None => Ok(self.summary),
+        }
     }
 }

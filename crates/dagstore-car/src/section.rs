@@ -34,6 +34,19 @@ impl Frame {
         self.cid_offset + self.length
     }
 
+    /// The section with its length.
+    pub(crate) fn total_bytes(&self) -> usize {
+        usize::try_from(self.end() - self.offset).unwrap_or(usize::MAX)
+    }
+
+    /// The CID in the whole section, and where the data behind it begins.
+    pub(crate) fn split(&self, section: &[u8]) -> Result<(RawCid, usize)> {
+        let start = usize::try_from(self.cid_offset - self.offset).unwrap_or(usize::MAX);
+        let truncated = Error::UnexpectedEof { offset: self.offset, what: "a section" };
+        let Some(parts) = self.cid(section.get(start..).unwrap_or_default())? else { return Err(truncated) };
+        Ok((parts.into(), start + parts.bytes.len()))
+    }
+
     /// Reads the frame of the section at `offset` out of `head`, the bytes there. `None` is the end of the data.
     pub(crate) fn read(head: &[u8], offset: u64, payload_size: u64, options: &ReadOptions) -> Result<Option<Self>> {
         let malformed = |found: &str| Error::MalformedSection { offset, found: found.to_owned() };

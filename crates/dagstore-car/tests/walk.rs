@@ -51,15 +51,21 @@ impl ReadAt for Counting {
     }
 }
 
-/// Offset, size and multihash of every block, as a scan sees them.
+/// Offset, size and multihash of every block, as a scan sees them, in the order of their offsets.
 fn scanned(reader: &CarReader, verify: bool) -> Vec<(u64, u64, Vec<u8>)> {
-    let mut seen = Vec::new();
+    let (mut seen, mut done) = (Vec::new(), 0);
     let summary = reader.scan(ScanOptions::verifying(verify), |block| {
+        assert!(block.end > done, "progress from {done} to {}", block.end);
+        done = block.end;
         seen.push((block.offset, block.data_size, block.multihash.bytes().to_vec()));
         ControlFlow::Continue(())
     });
     let summary = summary.unwrap();
     assert_eq!((summary.blocks, summary.unverifiable), (seen.len() as u64, 0));
+    assert!(seen.is_empty() || done == reader.payload_size(), "done with {done} of {}", reader.payload_size());
+    if verify {
+        seen.sort_unstable();
+    }
     seen
 }
 
