@@ -6,7 +6,7 @@
 use crate::cid::CidParts;
 use crate::section::Frame;
 use crate::varint::{self, BadVarint};
-use crate::{Error, ReadOptions, Result, Scanned, Verdict, check};
+use crate::{Error, Limits, ReadOptions, Result, Scanned, Verdict, check};
 
 /// How much is gathered before the rest of the last section. Beyond a few pages the size hardly matters.
 pub(crate) const CHUNK_BYTES: usize = 128 * 1024;
@@ -56,8 +56,8 @@ pub(crate) enum Odd {
 pub(crate) struct Checks {
     /// Whether data is hashed.
     pub(crate) verify: bool,
-    /// The longest CID.
-    pub(crate) cid_bytes: u64,
+    /// How long CIDs may be.
+    pub(crate) limits: Limits,
     /// Whether the blocks behind a bad one are looked at, too.
     pub(crate) keep_going: bool,
 }
@@ -85,6 +85,10 @@ impl Chunk {
 
     pub(crate) fn end(&self) -> u64 {
         self.start + self.filled as u64
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filled == 0
     }
 
     /// Room for `count` more bytes. They aren't there before [`filled`](Self::filled) says so.
@@ -141,6 +145,17 @@ impl Chunk {
         Error::UnexpectedEof { offset, what: "a section" }
     }
 
+    /// Takes out the bytes of the last section where it isn't whole, the chunk having been walked.
+    pub(crate) fn split_off(&mut self) -> Vec<u8> {
+        let end = self.end();
+        self.frames.pop_if(|last| last.end() > end);
+        let whole = self.frames.last().map_or(self.start, Frame::end) - self.start;
+        let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(self.filled);
+        let rest = self.buffer[whole..self.filled].to_vec();
+        self.filled = whole;
+        rest
+    }
+
     /// Looks at all blocks, and tells of those that aren't as they should be, by their number in the chunk.
     pub(crate) fn check(&self, checks: &Checks) -> Vec<(usize, Odd)> {
         let mut odd = Vec::new();
@@ -177,10 +192,7 @@ impl Chunk {
 impl ChunkBlock<'_> {
     fn check(&self, checks: &Checks) -> Result<Verdict> {
         let offset = self.frame.offset;
-        let (found, limit) = (self.cid.bytes.len() as u64, checks.cid_bytes);
-        if found > limit {
-            return Err(Error::Limit { what: "a CID to be indexed", offset, found, limit });
-        }
+        self.frame.limit_cid(self.cid.bytes.len() as u64, &checks.limits)?;
         if !checks.verify {
             return Ok(Verdict::Matches);
         }

@@ -2,6 +2,7 @@
 //!
 //! The ecosystem's `cid::Cid` holds digests of up to 64 bytes; CARs hold identity CIDs of any length.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -194,6 +195,13 @@ impl RawCid {
     #[expect(clippy::expect_used, reason = "a RawCid is only made of bytes that were read as a CID before")]
     fn parts(&self) -> CidParts<'_> {
         CidParts::read(&self.bytes).expect("the bytes of a CID")
+    }
+}
+
+/// A CID is its bytes, also where it is looked for: equal ones are equal, and hash alike.
+impl Borrow<[u8]> for RawCid {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

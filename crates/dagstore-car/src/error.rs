@@ -4,7 +4,7 @@ use std::io;
 
 use crate::RawCid;
 
-/// A CAR's error. Offsets of sections are counted from the start of the CARv1 payload, those of header and inline index
+/// A CAR's error. Offsets of sections are counted from the start of the CARv1 payload, those of header and index
 /// from the start of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,8 +45,8 @@ pub enum Error {
         /// What was found.
         found: String,
     },
-    /// The inline index of a CARv2 isn't one.
-    #[error("malformed inline index at offset {offset}: {found}")]
+    /// An index of go-car's, on its own or inside a CARv2, isn't one.
+    #[error("malformed index at offset {offset}: {found}")]
     MalformedIndex {
         /// Where.
         offset: u64,

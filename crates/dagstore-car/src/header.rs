@@ -3,7 +3,9 @@
 //! Accepted beside the canonical form: `version` in front of `roots`, no `roots`, `roots: null`. Refused: indefinite
 //! lengths, integers longer than needed, bytes behind the map, duplicate keys, any tag but 42 on a root.
 
-use crate::{Error, RawCid, Result, V2Header};
+use crate::v2::PRAGMA;
+use crate::varint::{self, BadVarint};
+use crate::{Error, Limits, RawCid, Result, V2Header};
 
 /// The deepest nesting of CBOR that is looked at.
 const MOST_NESTED: u64 = 128;
@@ -41,8 +43,66 @@ pub(crate) struct V1Header {
     pub(crate) roots: Vec<RawCid>,
 }
 
+/// What stands in front of the map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Front {
+    pub(crate) length_bytes: usize,
+    /// The bytes of the map, at most as many as the limit allows.
+    pub(crate) length: u64,
+}
+
+impl Front {
+    /// The bytes of the map and of what stands in front of it.
+    pub(crate) fn end(self) -> u64 {
+        self.length_bytes as u64 + self.length
+    }
+}
+
+/// Reads the length of the header at `start`; `None` where `bytes` end in the middle of it.
+pub(crate) fn front(bytes: &[u8], start: u64, limits: &Limits) -> Result<Option<Front>> {
+    let (length, length_bytes) = match varint::decode(bytes) {
+        Ok(read) => read,
+        Err(BadVarint::Truncated) => return Ok(None),
+        Err(bad) => return Err(malformed(bad.text().to_owned())),
+    };
+    let limit = limits.header_bytes;
+    if length > limit {
+        return Err(Error::Limit { what: "a header", offset: start, found: length, limit });
+    }
+    if length == 0 {
+        return Err(malformed("a header of length zero".to_owned()));
+    }
+    Ok(Some(Front { length_bytes, length }))
+}
+
+/// Reads the map of a version that exists.
+pub(crate) fn read_known(bytes: &[u8]) -> Result<V1Header> {
+    let header = read(bytes)?;
+    if header.version == 1 || header.version == 2 {
+        return Ok(header);
+    }
+    Err(malformed(format!("version {}", header.version)))
+}
+
+/// Reads the map inside a CARv2.
+pub(crate) fn read_inner(bytes: &[u8]) -> Result<V1Header> {
+    let header = read_known(bytes)?;
+    if header.version == 1 {
+        return Ok(header);
+    }
+    Err(malformed(format!("version {} inside a CARv2", header.version)))
+}
+
+/// Refuses what says version 2 but isn't the pragma, which is `end` bytes long.
+pub(crate) fn check_pragma(outer: &V1Header, end: u64) -> Result<()> {
+    if outer.roots.is_empty() && end == PRAGMA.len() as u64 {
+        return Ok(());
+    }
+    Err(malformed("version 2, but not the bytes that a CARv2 begins with".to_owned()))
+}
+
 /// Reads the map.
-pub(crate) fn read(bytes: &[u8]) -> Result<V1Header> {
+fn read(bytes: &[u8]) -> Result<V1Header> {
     let mut cbor = Cbor { bytes, at: 0 };
     let head = cbor.head()?;
     if head.major != MAP {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use dagstore_fs::{ReadAt, ReadAtExt};
 
-use crate::header::{self, V1Header, malformed};
+use crate::header::{self, V1Header};
 use crate::parallel::Feed;
 use crate::section::{Frame, Sections, Walk};
 use crate::v2::{HEAD_BYTES, PRAGMA};
 use crate::window::Window;
-use crate::{Error, Header, RawCid, ReadOptions, Result, V2Header, inline_index, varint};
+use crate::{Error, Header, RawCid, ReadOptions, Result, V2Header, index, varint};
 
 /// How much more than a block's data is read with it: its length, and every usual CID.
 const ROOM_FOR_CID_BYTES: u64 = 96;
@@ -48,18 +48,16 @@ impl CarReader {
     /// [`Error::Limit`].
     pub fn open(source: Arc<dyn ReadAt>, options: ReadOptions) -> Result<Self> {
         let file_size = source.size();
-        let (outer, outer_end) = read_header(&*source, 0, file_size, &options)?;
+        let (outer, outer_end) = read_header(&*source, 0, file_size, &options, header::read_known)?;
         if outer.version == 1 {
             let header = Header { version: 1, roots: outer.roots, v2: None };
             let (payload_offset, payload_size) = (0, file_size);
             return Ok(Self { source, header, payload_offset, payload_size, first_section: outer_end, options });
         }
-        let v2 = read_v2(&*source, &outer, outer_end)?;
+        header::check_pragma(&outer, outer_end)?;
+        let v2 = read_v2(&*source)?;
         let (payload_offset, payload_size) = (v2.data_offset, v2.data_size);
-        let (inner, first_section) = read_header(&*source, payload_offset, payload_size, &options)?;
-        if inner.version != 1 {
-            return Err(malformed(format!("version {} inside a CARv2", inner.version)));
-        }
+        let (inner, first_section) = read_header(&*source, payload_offset, payload_size, &options, header::read_inner)?;
         let header = Header { version: 2, roots: inner.roots, v2: Some(v2) };
         Ok(Self { source, header, payload_offset, payload_size, first_section, options })
     }
@@ -138,10 +136,23 @@ impl CarReader {
 
     /// Checks the structure of the inline index, where there is one.
     pub(crate) fn check_inline_index(&self) -> Result<()> {
-        match self.header.v2.map(|v2| v2.index_offset) {
-            None | Some(0) => Ok(()),
-            Some(offset) => inline_index::check(&*self.source, offset),
+        match self.inline_index_offset() {
+            None => Ok(()),
+            Some(offset) => index::walk(&*self.source, offset, |_| Ok(())).map(drop),
         }
+    }
+
+    /// Where the inline index begins, in the file.
+    pub(crate) fn inline_index_offset(&self) -> Option<u64> {
+        self.header.v2.map(|v2| v2.index_offset).filter(|offset| *offset > 0)
+    }
+
+    pub(crate) fn source(&self) -> &Arc<dyn ReadAt> {
+        &self.source
+    }
+
+    pub(crate) fn options(&self) -> &ReadOptions {
+        &self.options
     }
 
     pub(crate) fn walk(&self) -> Walk {
@@ -189,52 +200,39 @@ fn ended(offset: u64) -> Error {
 }
 
 /// Reads the length and the map at `start`, in `room` bytes. Also tells where they end, counted from `start`.
-fn read_header(source: &dyn ReadAt, start: u64, room: u64, options: &ReadOptions) -> Result<(V1Header, u64)> {
+fn read_header(
+    source: &dyn ReadAt,
+    start: u64,
+    room: u64,
+    options: &ReadOptions,
+    parse: fn(&[u8]) -> Result<V1Header>,
+) -> Result<(V1Header, u64)> {
     let failed = |source| Error::Io { offset: start, source };
-    let ended = Error::UnexpectedEof { offset: start.saturating_add(room), what: "the header" };
-    let mut front = [0; varint::MAX_BYTES];
-    let most = usize::try_from(room).unwrap_or(usize::MAX).min(front.len());
-    let count = source.read_at(start, &mut front[..most]).map_err(failed)?;
-    let (length, length_bytes) = match varint::decode(&front[..count]) {
-        Ok(read) => read,
-        Err(varint::BadVarint::Truncated) => return Err(ended),
-        Err(bad) => return Err(malformed(bad.text().to_owned())),
-    };
-    let limit = options.limits.header_bytes;
-    if length > limit {
-        return Err(Error::Limit { what: "a header", offset: start, found: length, limit });
+    let ended = || Error::UnexpectedEof { offset: start.saturating_add(room), what: "the header" };
+    let mut bytes = [0; varint::MAX_BYTES];
+    let most = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+    let count = source.read_at(start, &mut bytes[..most]).map_err(failed)?;
+    let front = header::front(&bytes[..count], start, &options.limits)?.ok_or_else(ended)?;
+    if front.end() > room {
+        return Err(ended());
     }
-    if length == 0 {
-        return Err(malformed("a header of length zero".to_owned()));
+    let mut bytes = vec![0; usize::try_from(front.length).unwrap_or(usize::MAX)];
+    match source.read_exact_at(start + front.length_bytes as u64, &mut bytes) {
+        Ok(()) => Ok((parse(&bytes)?, front.end())),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(ended()),
+        Err(error) => Err(failed(error)),
     }
-    let end = length_bytes as u64 + length;
-    if end > room {
-        return Err(ended);
-    }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    match source.read_exact_at(start + length_bytes as u64, &mut bytes) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(ended),
-        Err(error) => return Err(failed(error)),
-    }
-    let header = header::read(&bytes)?;
-    if header.version == 1 || header.version == 2 {
-        return Ok((header, end));
-    }
-    Err(malformed(format!("version {}", header.version)))
 }
 
 /// Reads what follows the pragma.
-fn read_v2(source: &dyn ReadAt, outer: &V1Header, outer_end: u64) -> Result<V2Header> {
-    if !outer.roots.is_empty() || outer_end != PRAGMA.len() as u64 {
-        return Err(malformed("version 2, but not the bytes that a CARv2 begins with".to_owned()));
-    }
+fn read_v2(source: &dyn ReadAt) -> Result<V2Header> {
     let mut bytes = [0; HEAD_BYTES - PRAGMA.len()];
-    match source.read_exact_at(outer_end, &mut bytes) {
+    let offset = PRAGMA.len() as u64;
+    match source.read_exact_at(offset, &mut bytes) {
         Ok(()) => V2Header::read(&bytes, source.size()),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(Error::UnexpectedEof { offset: source.size(), what: "the CARv2 header" })
         }
-        Err(source) => Err(Error::Io { offset: outer_end, source }),
+        Err(source) => Err(Error::Io { offset, source }),
     }
 }

@@ -45,7 +45,7 @@ impl ScanOptions {
     }
 
     pub(crate) fn checks(self, limits: &Limits) -> Checks {
-        Checks { verify: self.verify, cid_bytes: limits.indexed_cid_bytes, keep_going: false }
+        Checks { verify: self.verify, limits: limits.clone(), keep_going: false }
     }
 }
 
@@ -98,7 +98,7 @@ impl CarReader {
     }
 
     /// Reads lengths and CIDs only.
-    fn jumped(&self, mut visit: impl FnMut(Scanned<'_>) -> ControlFlow<()>) -> Result<ScanSummary> {
+    pub(crate) fn jumped(&self, mut visit: impl FnMut(Scanned<'_>) -> ControlFlow<()>) -> Result<ScanSummary> {
         let mut walk = self.walk();
         let limits = walk.options.limits.clone();
         let mut summary = ScanSummary::default();
@@ -118,15 +118,15 @@ impl CarReader {
     fn verified(
         &self,
         options: ScanOptions,
-        visit: impl FnMut(Scanned<'_>) -> ControlFlow<()> + Send,
+        mut visit: impl FnMut(Scanned<'_>) -> ControlFlow<()> + Send,
     ) -> Result<ScanSummary> {
         let feed = self.feed();
         let first_section = feed.next.unwrap_or_default();
         let bytes = self.payload_size().saturating_sub(first_section);
         let threads = options.threads_for(bytes, chunk::most_chunks(&feed.options));
         let checks = options.checks(&feed.options.limits);
-        let mut delivery = Delivery::new(first_section, visit);
-        parallel::each_chunk(feed, threads, &checks, |checked| delivery.take(checked));
+        let mut delivery = Delivery::new(first_section);
+        parallel::each_chunk(feed, threads, &checks, |checked| delivery.take(checked, &mut visit));
         delivery.finish()
     }
 }
@@ -141,8 +141,8 @@ fn scanned(frame: Frame, parts: CidParts<'_>) -> Scanned<'_> {
 }
 
 /// Shows the blocks of chunks to a visitor, and keeps the error at the lowest offset.
-pub(crate) struct Delivery<V> {
-    visit: V,
+#[derive(Debug)]
+pub(crate) struct Delivery {
     summary: ScanSummary,
     /// How much of the payload is done.
     done: u64,
@@ -150,12 +150,16 @@ pub(crate) struct Delivery<V> {
     cancelled: bool,
 }
 
-impl<V: FnMut(Scanned<'_>) -> ControlFlow<()>> Delivery<V> {
-    pub(crate) fn new(done: u64, visit: V) -> Self {
-        Self { visit, summary: ScanSummary::default(), done, failure: None, cancelled: false }
+impl Delivery {
+    pub(crate) fn new(done: u64) -> Self {
+        Self { summary: ScanSummary::default(), done, failure: None, cancelled: false }
     }
 
-    pub(crate) fn take(&mut self, checked: Checked<'_>) -> Wanted {
+    pub(crate) fn take(
+        &mut self,
+        checked: Checked<'_>,
+        visit: &mut impl FnMut(Scanned<'_>) -> ControlFlow<()>,
+    ) -> Wanted {
         let Checked { chunk, odd, end } = checked;
         let mut bad = None;
         let mut odd = odd.into_iter().peekable();
@@ -173,7 +177,7 @@ impl<V: FnMut(Scanned<'_>) -> ControlFlow<()>> Delivery<V> {
             self.done += block.frame.total_bytes() as u64;
             self.summary.blocks += 1;
             self.summary.unverifiable += u64::from(matches!(odd, Some(Odd::Unverifiable)));
-            self.cancelled = (self.visit)(block.scanned(self.done)).is_break();
+            self.cancelled = visit(block.scanned(self.done)).is_break();
         }
         if let Some(error) = bad.or_else(|| end.and_then(Result::err)) {
             let offset = error.payload_offset().unwrap_or(chunk.end());
@@ -182,6 +186,15 @@ impl<V: FnMut(Scanned<'_>) -> ControlFlow<()>> Delivery<V> {
             }
         }
         if self.cancelled || self.failure.is_some() { Wanted::NoNew } else { Wanted::More }
+    }
+
+    /// Whether there is anything to go on for, where chunks come in order.
+    pub(crate) fn go_on(&mut self) -> Result<()> {
+        match self.failure.take() {
+            _ if self.cancelled => Err(Error::Cancelled),
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn finish(self) -> Result<ScanSummary> {

@@ -34,6 +34,15 @@ impl Frame {
         self.cid_offset + self.length
     }
 
+    /// Refuses a CID of `found` bytes that is too long to be indexed.
+    pub(crate) fn limit_cid(&self, found: u64, limits: &Limits) -> Result<()> {
+        let limit = limits.indexed_cid_bytes;
+        if found <= limit {
+            return Ok(());
+        }
+        Err(Error::Limit { what: "a CID to be indexed", offset: self.offset, found, limit })
+    }
+
     /// The section with its length.
     pub(crate) fn total_bytes(&self) -> usize {
         usize::try_from(self.end() - self.offset).unwrap_or(usize::MAX)
@@ -162,9 +171,8 @@ impl Walk {
                 want = usize::try_from(frame.length).unwrap_or(usize::MAX);
                 continue;
             };
-            let (found, limit) = (parts.bytes.len() as u64, limits.map(|limits| limits.indexed_cid_bytes));
-            if let Some(limit) = limit.filter(|limit| found > *limit) {
-                return Err(Error::Limit { what: "a CID to be indexed", offset: frame.offset, found, limit });
+            if let Some(limits) = limits {
+                frame.limit_cid(parts.bytes.len() as u64, limits)?;
             }
             return Ok(look(parts));
         }

@@ -48,11 +48,16 @@ impl V2Header {
             data_size: number(24),
             index_offset: number(32),
         };
-        header.check(file_size).map_err(|found| Error::MalformedV2Header { found })?;
+        header.check(file_size)?;
         Ok(header)
     }
 
-    fn check(&self, file_size: u64) -> Result<(), String> {
+    /// Checks the header against the file's size.
+    pub(crate) fn check(&self, file_size: u64) -> Result<()> {
+        self.fits(file_size).map_err(|found| Error::MalformedV2Header { found })
+    }
+
+    fn fits(&self, file_size: u64) -> Result<(), String> {
         let Self { data_offset, data_size, index_offset, .. } = *self;
         if data_offset < HEAD_BYTES as u64 {
             return Err(format!("data offset {data_offset} is inside the header"));

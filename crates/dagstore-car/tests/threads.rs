@@ -95,7 +95,7 @@ fn others_work_while_one_is_busy_and_nobody_where_there_is_little_to_do() {
         let bytes = cars::numbered(blocks, 1_000).bytes.into();
         let source = Arc::new(Asked { bytes, readers: Mutex::default() });
         let reader = CarReader::open(source.clone(), ReadOptions::default()).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let scanned = reader.scan(threads(count), |_| {
             // Whoever shows the first block waits for the others to read on.
             while source.readers.lock().unwrap().len() < expected && Instant::now() < deadline {
