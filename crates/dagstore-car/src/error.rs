@@ -17,6 +17,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A CAR can't be written.
+    #[error("the CAR can't be written")]
+    Write {
+        /// Why.
+        source: io::Error,
+    },
     /// The CAR ends in the middle of something.
     #[error("the CAR ends at offset {offset}, in the middle of {what}")]
     UnexpectedEof {

@@ -1,10 +1,12 @@
 //! CARv1 and CARv2: reading at any place, checking blocks against their CIDs, walking a CAR for indexing, writing.
 //!
 //! * [`CarReader`] opens a CAR over positioned reads; [`CarReader::sections`] iterates, [`CarReader::read_block`] reads one
-//!   block, [`CarReader::scan`] is the walk that an index is built by.
+//!   block, [`CarReader::scan`] is the walk that an index is built by, [`CarReader::inspect`] tells what is in it and all that is wrong.
+//! * [`StreamScanner`] is that walk while the bytes of a CAR arrive.
 //! * [`RawCid`] and [`MultihashRef`] are CIDs and multihashes of any digest length, kept as their bytes.
 //! * [`check`] says whether data hashes to a multihash.
-//! * [`CarWriter`] and [`v2_head`] write.
+//! * [`GoIndex`] and [`GoIndexBuilder`] read and write go-car's indices; [`CarReader::compare_index`] holds one against a CAR.
+//! * [`CarWriter`], [`V2Writer`], [`CarReader::wrap`] and [`v2_head`] write.
 //!
 //! The formats: <https://ipld.io/specs/transport/car/>. Whatever is malformed is an [`Error`] with its offset; nothing is
 //! allocated from a length field that what is really there doesn't bound; an inline index is checked, never believed.
@@ -27,6 +29,7 @@ mod varint;
 mod verify;
 mod window;
 mod writer;
+mod writer_v2;
 
 pub use cid::{InvalidCid, MultihashRef, RawCid};
 pub use error::Error;
@@ -41,6 +44,7 @@ pub use stream::StreamScanner;
 pub use v2::{Characteristics, V2Header};
 pub use verify::{Verdict, check};
 pub use writer::{CarWriter, v2_head};
+pub use writer_v2::{V2Options, V2Writer};
 
 /// The crate's result.
 pub type Result<T, E = Error> = core::result::Result<T, E>;

@@ -13,9 +13,12 @@ pub(crate) const HEAD_BYTES: usize = 51;
 pub struct Characteristics(pub [u8; 16]);
 
 impl Characteristics {
+    /// The bit that says that the index is full, in the first byte.
+    pub(crate) const FULLY_INDEXED: u8 = 0x80;
+
     /// Whether the inline index lists every section, identity CIDs included. Unknown bits mean nothing here.
     pub fn is_fully_indexed(self) -> bool {
-        self.0[0] & 0x80 != 0
+        self.0[0] & Self::FULLY_INDEXED != 0
     }
 }
 
@@ -50,6 +53,19 @@ impl V2Header {
         };
         header.check(file_size)?;
         Ok(header)
+    }
+
+    /// Pragma and header.
+    pub(crate) fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        let (pragma, rest) = bytes.split_at_mut(PRAGMA.len());
+        pragma.copy_from_slice(&PRAGMA);
+        rest[..16].copy_from_slice(&self.characteristics.0);
+        for (place, number) in rest[16..].chunks_exact_mut(8).zip([self.data_offset, self.data_size, self.index_offset])
+        {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
     }
 
     /// Checks the header against the file's size.

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::v2::{HEAD_BYTES, PRAGMA};
-use crate::{RawCid, header, varint};
+use crate::v2::HEAD_BYTES;
+use crate::{Characteristics, RawCid, V2Header, header, varint};
 
 /// Writes a CARv1 block by block. It neither hashes nor looks for duplicates, and isn't durable before its writer is.
 #[derive(Debug)]
@@ -61,10 +61,11 @@ impl<W: Write> CarWriter<W> {
 
 /// The first 51 bytes of a CARv2 without an inline index; a CARv1 of `payload_size` bytes follows.
 pub fn v2_head(payload_size: u64) -> [u8; HEAD_BYTES] {
-    let mut head = [0; HEAD_BYTES];
-    let start = PRAGMA.len();
-    head[..start].copy_from_slice(&PRAGMA);
-    head[start + 16..start + 24].copy_from_slice(&(HEAD_BYTES as u64).to_le_bytes());
-    head[start + 24..start + 32].copy_from_slice(&payload_size.to_le_bytes());
-    head
+    let header = V2Header {
+        characteristics: Characteristics([0; 16]),
+        data_offset: HEAD_BYTES as u64,
+        data_size: payload_size,
+        index_offset: 0,
+    };
+    header.to_bytes()
 }
