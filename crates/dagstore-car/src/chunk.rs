@@ -95,6 +95,8 @@ impl Chunk {
     pub(crate) fn room(&mut self, count: usize) -> &mut [u8] {
         let end = self.filled + count;
         if self.buffer.len() < end {
+            // Not twice as much: what all chunks hold is bounded.
+            self.buffer.reserve_exact(end - self.buffer.len());
             self.buffer.resize(end, 0);
         }
         &mut self.buffer[self.filled..end]
