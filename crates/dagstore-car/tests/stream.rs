@@ -47,6 +47,17 @@ fn a_scanner_that_failed_takes_nothing_more() {
 }
 
 #[test]
+fn a_scanner_whose_visitor_panicked_takes_nothing_more() {
+    let car = cars::numbered(3, 100);
+    let mut scanner = StreamScanner::new(ReadOptions::default(), ScanOptions::default(), None);
+    scanner.push(&car.bytes, |_| ControlFlow::Continue(())).unwrap();
+    let flush = std::panic::AssertUnwindSafe(|| scanner.flush(|_| panic!("as it was told to")));
+    assert!(std::panic::catch_unwind(flush).is_err());
+    let finished = scanner.finish(|_| panic!("once is enough"));
+    assert!(matches!(finished, Err(Error::Cancelled)), "{finished:?}");
+}
+
+#[test]
 fn more_or_fewer_bytes_than_announced_are_an_error() {
     let car = cars::numbered(3, 100).into_v2();
     for (size, is_more) in [(car.bytes.len() as u64 + 1, false), (car.bytes.len() as u64 - 1, true)] {

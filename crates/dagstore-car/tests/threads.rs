@@ -13,7 +13,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dagstore_car::{CarReader, Error, ReadOptions, ScanOptions, Section};
+use dagstore_car::{CarReader, Error, InspectOptions, ReadOptions, ScanOptions, Section};
 use dagstore_fs::ReadAt;
 use dagstore_testkit::cars;
 
@@ -199,34 +199,41 @@ fn a_source_that_fails_or_has_become_shorter_is_told() {
         let error = reader.scan(threads(count), |_| ControlFlow::Continue(())).unwrap_err();
         assert!(matches!(error, Error::Io { offset, .. } if offset <= 3_000_000), "{error:?}");
 
-        let reader = CarReader::open(Arc::new(Shrunk(Bytes::from(car.bytes.clone()))), ReadOptions::default()).unwrap();
-        let mut shown = 0;
-        let error = reader.scan(threads(count), |_| {
-            shown += 1;
-            ControlFlow::Continue(())
-        });
-        let last = sections.iter().rposition(|section| section.offset <= SHRUNK).unwrap();
-        let expected = sections[last].offset;
-        assert!(matches!(error, Err(Error::UnexpectedEof { offset, .. }) if offset == expected), "{error:?}");
-        assert_eq!(shown, last);
+        // In the middle of a section, and between two.
+        for (last, ends_at) in [(2_900, sections[2_900].offset + 500), (2_900, sections[2_900].offset)] {
+            let source = Shrunk { bytes: car.bytes.clone().into(), ends_at };
+            let reader = CarReader::open(Arc::new(source), ReadOptions::default()).unwrap();
+            let mut shown = 0;
+            let error = reader.scan(threads(count), |_| {
+                shown += 1;
+                ControlFlow::Continue(())
+            });
+            let expected = sections[last].offset;
+            assert!(matches!(error, Err(Error::UnexpectedEof { offset, .. }) if offset == expected), "{error:?}");
+            assert_eq!(shown, last);
+            let options = InspectOptions::default().with_scan(threads(count));
+            let inspection = reader.inspect(options).unwrap();
+            assert_eq!((inspection.findings.len(), inspection.block_bytes.count), (1, last as u64));
+        }
     }
 }
 
-/// Where the source ends in truth.
-const SHRUNK: u64 = 3_000_000;
-
+/// Bytes that end earlier than they say.
 #[derive(Debug)]
-struct Shrunk(Bytes);
+struct Shrunk {
+    bytes: Bytes,
+    ends_at: u64,
+}
 
 impl ReadAt for Shrunk {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.bytes.size()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(SHRUNK.saturating_sub(offset)).unwrap();
+        let room = usize::try_from(self.ends_at.saturating_sub(offset)).unwrap();
         let count = buffer.len().min(room);
-        self.0.read_at(offset, &mut buffer[..count])
+        self.bytes.read_at(offset, &mut buffer[..count])
     }
 }
 

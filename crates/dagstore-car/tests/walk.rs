@@ -133,6 +133,21 @@ fn texts_are_bounded_and_version_0_has_no_prefix() {
     assert!(prefixed.parse::<RawCid>().is_err());
 }
 
+#[test]
+fn a_length_can_lie_across_the_end_of_what_is_read_at_once() {
+    for boundary in [128 << 10, 256 << 10] {
+        for beside in 0..6 {
+            // Length and CID take 39 bytes.
+            let first = vec![7; boundary - 39 + 3 - beside];
+            let car = cars::of_blocks([first, vec![8; 20_000], vec![9; 300_000], vec![1; 10]]);
+            let reader = CarReader::open(Counting::new(car.bytes), ReadOptions::default()).unwrap();
+            for verify in [false, true] {
+                assert_eq!(scanned(&reader, verify).len(), 4, "{beside} beside {boundary}, verify {verify}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
