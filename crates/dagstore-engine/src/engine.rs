@@ -8,6 +8,7 @@ use dagstore_fsm::{Answer, Event, Refusal};
 use dagstore_mount::{Mount, MountUrl};
 use dagstore_types::{ShardKey, ShardState};
 use futures_util::Stream;
+use futures_util::stream::BoxStream;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -245,7 +246,7 @@ impl Engine {
     /// while the stream is read may or may not be in it. An error ends the stream. Answers in a paused store, too.
     ///
     /// The stream's errors: [`Error::NoInvertedIndex`], [`Error::InvertedIncomplete`], [`Error::Index`], [`Error::Closed`].
-    pub fn locate(&self, cid: &RawCid) -> impl Stream<Item = Result<ShardKey>> + Send + use<> {
+    pub fn locate(&self, cid: &RawCid) -> BoxStream<'static, Result<ShardKey>> {
         inverted::locate(self.core.clone(), cid.clone())
     }
 

@@ -14,7 +14,8 @@ use dagstore_datastore::ErrorClass;
 use dagstore_fs::OwnName;
 use dagstore_index::{Error as IndexError, Fingerprint, Fingerprints, FullIndex, InvertedIndex, Kept};
 use dagstore_types::{Attempt, ErrorKind, Registration, ShardError, ShardKey, ShardState};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -302,7 +303,7 @@ async fn kept_of(core: &Arc<Core>, registration: Registration) -> Result<(Kept, 
 const FOUND_AT_ONCE: usize = 256;
 
 /// The shards that have the multihash, as a stream.
-pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> impl Stream<Item = Result<ShardKey>> + Send {
+pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> BoxStream<'static, Result<ShardKey>> {
     let is_first = Some(None).filter(|_| !cid.multihash().is_identity());
     let pages = stream::unfold(is_first, move |after| {
         let (core, cid) = (core.clone(), cid.clone());
@@ -315,7 +316,7 @@ pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> impl Stream<Item = Result<
             Some((stream::iter(keys), more.map(Some)))
         }
     });
-    pages.flatten()
+    pages.flatten().boxed()
 }
 
 /// The shards that have the multihash, behind a registration number, and the number to go on behind; `None` when there are

@@ -69,7 +69,7 @@ pub struct Options {
     pub keep_open: usize,
     /// How many registrations may wait to be durable at once. Whoever brings another one waits for a place.
     pub max_registering: usize,
-    /// Whether every block is hashed while it is indexed.
+    /// Whether every block is hashed while it is indexed, which reads all of a source that would otherwise be read in parts.
     pub verify_on_index: bool,
     /// Whether every block is hashed when it is read.
     pub verify_on_read: bool,
@@ -122,7 +122,7 @@ impl Default for Options {
             stat_deadline: Duration::from_secs(10),
             keep_open: 256,
             max_registering: 16 * 1024,
-            verify_on_index: true,
+            verify_on_index: false,
             verify_on_read: true,
             car: ReadOptions { zero_length_is_end: true, ..ReadOptions::default() },
             persist_deadline: Duration::from_secs(10),

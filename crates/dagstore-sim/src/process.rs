@@ -89,6 +89,7 @@ impl Process {
         let mut options = Options::default();
         options.mode = mode;
         options.blocking = Blocking::Inline;
+        options.verify_on_index = true;
         options.max_indexing = setup.max_initialising;
         options.max_starts = setup.max_starts;
         options.persist_deadline = setup.persist_deadline;

@@ -33,9 +33,9 @@ pub(crate) struct Register {
     /// Leave the indexing to the first read.
     #[arg(long)]
     lazy: bool,
-    /// Index without hashing every block; reading still checks each one.
+    /// Hash every block while indexing; without this, each one is checked when it is read.
     #[arg(long)]
-    no_verify: bool,
+    verify: bool,
     /// Paths of CAR files, or URLs.
     #[arg(required = true, value_name = "URL")]
     urls: Vec<OsString>,
@@ -63,7 +63,7 @@ struct Document<'a> {
 impl Register {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let wanted = self.wanted()?;
-        let change = |options: &mut dagstore::Options| options.verify_on_index = !self.no_verify;
+        let change = |options: &mut dagstore::Options| options.verify_on_index |= self.verify;
         let (store, ..) = context.open_or_make(Wish::default(), self.engine, change).await?;
         let outcome = register_all(context, &store, wanted, self.lazy).await;
         context.close(store, outcome).await

@@ -175,7 +175,7 @@ fn what_was_not_verified_when_it_was_indexed_is_when_it_is_read() {
     let cid = car.blocks[1].0.to_string();
     let (error, _) = place.run(&["register", "--key", "checked", "forged.car"]).failed(1);
     assert!(error.contains("doesn't hash to its CID"), "{error}");
-    place.run(&["register", "--no-verify", "forged.car"]).done();
+    place.run(&["register", "forged.car"]).done();
     let (error, advice) = place.run(&["get", &cid]).failed(1);
     assert!(error.contains("doesn't hash to its CID") && advice.contains("--no-verify"), "{error}: {advice}");
     assert_eq!(place.run(&["get", "--no-verify", &cid]).done().stdout, b"forged");

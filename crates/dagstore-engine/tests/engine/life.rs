@@ -201,13 +201,13 @@ async fn data_that_does_not_hash_to_its_cid_is_never_served_unasked() {
     world.gate.serve(Some(damaged.into()));
     let (cid, _) = world.car.blocks.last().unwrap();
 
-    let engine = world.open().await;
+    let engine = world.open_with(|options| options.verify_on_index = true).await.unwrap();
     let Err(Error::Failed { source, .. }) = engine.register("a", URL).await else { panic!("it was indexed") };
     assert_eq!(source.kind(), ErrorKind::Integrity);
     assert!(source.text().contains(&cid.to_string()), "{source}");
     engine.close().await.unwrap();
 
-    let engine = world.open_with(|options| options.verify_on_index = false).await.unwrap();
+    let engine = world.open().await;
     engine.recover("a").await.unwrap();
     let shard = engine.acquire("a").await.unwrap();
     let read = shard.blockstore().get(cid).await;

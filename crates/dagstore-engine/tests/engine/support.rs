@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use dagstore_codec::{Codec, Codecs, encode_row};
-use dagstore_datastore::{DatastoreExt, Namespace};
+use dagstore_datastore::{Datastore, DatastoreExt, Namespace, RowPage};
 use dagstore_engine::{Engine, Error, Mode, Options, Parts, ShardAccessor};
 use dagstore_fs::{Clock, SystemClock};
 use dagstore_index::conformance::KEY;
@@ -15,7 +15,7 @@ use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
 use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore, Remote, RemoteMount};
 use dagstore_types::{ErrorKind, ShardRecord, ShardState, UnixMillis};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 
 pub(crate) const URL: &str = "gated:shard";
 
@@ -137,6 +137,12 @@ impl World {
     pub(crate) async fn put_record(&self, record: &ShardRecord) {
         let row = encode_row(Codecs::default().writer(), record).unwrap();
         self.datastore.put(SHARDS, &record.registration.0.to_be_bytes(), &row).await.unwrap();
+    }
+
+    /// How many rows the inverted index has.
+    pub(crate) async fn inverted_rows(&self) -> usize {
+        let pages: Vec<_> = self.inverted.scan(InvertedIndex::ROWS, &[]).try_collect().await.unwrap();
+        pages.iter().map(RowPage::len).sum()
     }
 
     pub(crate) fn indices(&self) -> usize {

@@ -123,6 +123,7 @@ async fn fault_05_a_destroyed_shard_leaves_nothing_to_the_next_of_its_key() {
     read_all(&engine, "a", &world.car).await;
     engine.destroy("a").await.unwrap();
     assert_eq!(world.indices(), 0, "an index was left behind");
+    assert_eq!(world.inverted_rows().await, 0, "rows of the inverted index were left behind");
     world.gate.serve(Some(other.bytes.clone().into()));
     engine.register("a", URL).await.unwrap();
     read_all(&engine, "a", &other).await;
@@ -134,6 +135,7 @@ async fn fault_05_a_destroyed_shard_leaves_nothing_to_the_next_of_its_key() {
     engine.destroy("a").await.unwrap();
     world.crash(engine).await;
     assert_eq!((world.open().await.shards().len(), world.indices()), (0, 0));
+    assert_eq!(world.inverted_rows().await, 0, "rows of the inverted index were left behind");
 }
 
 #[tokio::test]

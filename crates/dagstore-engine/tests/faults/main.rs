@@ -7,6 +7,7 @@ mod accounting;
 mod concurrency;
 mod durability;
 mod fetching;
+mod indices;
 #[path = "../engine/support.rs"]
 #[allow(dead_code, reason = "what only the tests of the engine use")]
 mod support;

@@ -1,0 +1,187 @@
+//! Which shards have a block: told when they are Available, and not before or after.
+
+use std::sync::Arc;
+
+use dagstore_car::RawCid;
+use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, MemoryDatastore, Namespace};
+use dagstore_engine::{Engine, Error, Options, Parts};
+use dagstore_fs::OwnName;
+use dagstore_index::conformance::KEY;
+use dagstore_index::{IndexRepo, InvertedIndex};
+use dagstore_testkit::cars;
+use dagstore_types::{Attempt, Registration, ShardKey, ShardState};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::support::*;
+
+async fn shards_with(engine: &Engine, cid: &RawCid) -> Vec<String> {
+    engine.locate(cid).map_ok(|key| key.to_string()).try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_block_is_told_to_be_in_the_shards_that_are_available() {
+    let world = World::new();
+    let engine = world.open().await;
+    let root = &world.car.roots[0];
+    for key in ["a", "b", "c"] {
+        engine.register(key, URL).await.unwrap();
+    }
+    engine.register("lazy", URL).lazy().await.unwrap();
+    assert_eq!(shards_with(&engine, root).await, ["a", "b", "c"]);
+    let serving = engine.acquire("b").await.unwrap();
+    engine.destroy("a").await.unwrap();
+    assert_eq!(shards_with(&engine, root).await, ["b", "c"]);
+    drop(serving);
+    drop(engine.acquire("lazy").await.unwrap());
+    engine.register("a", URL).await.unwrap();
+    assert_eq!(shards_with(&engine, root).await, ["b", "c", "lazy", "a"], "by registration");
+    assert!(shards_with(&engine, &RawCid::of_data(0x55, b"absent")).await.is_empty());
+    engine.close().await.unwrap();
+    let paused = world.open_paused().await;
+    assert_eq!(shards_with(&paused, root).await, ["b", "c", "lazy", "a"]);
+    paused.close().await.unwrap();
+    let told = paused.locate(root).next().await;
+    assert!(matches!(told, Some(Err(Error::Closed))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_block_of_many_shards_is_told_page_by_page() {
+    let world = World::new();
+    let engine = world.open().await;
+    let count = 700_u32;
+    let registering = (0..count).map(|number| {
+        let engine = engine.clone();
+        async move { engine.register(&number.to_string(), URL).await }
+    });
+    futures_util::stream::iter(registering).buffer_unordered(64).try_collect::<Vec<_>>().await.unwrap();
+    let root = &world.car.roots[0];
+    let mut found = shards_with(&engine, root).await;
+    found.sort_unstable_by_key(|key| key.parse::<u32>().unwrap());
+    assert_eq!(found, (0..count).map(|number| number.to_string()).collect::<Vec<_>>());
+    let first: Vec<_> = engine.locate(root).take(3).try_collect().await.unwrap();
+    assert_eq!(first.len(), 3);
+}
+
+#[tokio::test]
+async fn an_identity_cid_is_in_no_index() {
+    let world = World::new();
+    let engine = world.open().await;
+    let identity = RawCid::from_bytes(&[1, 0x55, 0, 4, b'd', b'a', b't', b'a']).unwrap();
+    let mut writer = dagstore_car::CarWriter::new(Vec::new(), &[]).unwrap();
+    writer.write(&identity, b"data").unwrap();
+    let (cid, data) = &world.car.blocks[0];
+    writer.write(cid, data).unwrap();
+    world.gate.serve(Some(writer.finish().unwrap().into()));
+    engine.register("a", URL).await.unwrap();
+    assert_eq!(world.inverted_rows().await, 1);
+    assert!(shards_with(&engine, &identity).await.is_empty());
+    assert_eq!(shards_with(&engine, cid).await, ["a"]);
+    let shard = engine.acquire("a").await.unwrap();
+    assert_eq!(shard.blockstore().get(&identity).await.unwrap(), "data"[..]);
+}
+
+#[tokio::test]
+async fn a_datastore_without_rows_is_filled_from_the_indices() {
+    let world = World::new();
+    let engine = Engine::open(Parts { inverted: None, ..world.parts() }, Options::default()).await.unwrap();
+    let root = &world.car.roots[0];
+    for key in ["a", "b", "gone", "lost"] {
+        engine.register(key, URL).await.unwrap();
+    }
+    engine.destroy("gone").await.unwrap();
+    assert!(matches!(engine.locate(root).next().await, Some(Err(Error::NoInvertedIndex))));
+    engine.close().await.unwrap();
+    let lost = OwnName::new(&ShardKey::new("lost").unwrap(), Registration(4), Attempt(1));
+    assert!(world.index_repo.remove(lost).unwrap());
+
+    world.inverted.fail_writes(ErrorClass::NeedsReopen, 0, u64::MAX);
+    let engine = world.open().await;
+    let told = engine.locate(root).next().await;
+    assert!(matches!(told, Some(Err(Error::InvertedIncomplete))), "{told:?}");
+    world.inverted.heal();
+    engine.resumed().await.unwrap();
+    assert_eq!(shards_with(&engine, root).await, ["a", "b"]);
+    drop(engine.acquire("lost").await.unwrap());
+    assert_eq!(shards_with(&engine, root).await, ["a", "b", "lost"]);
+}
+
+/// The index of the first content is lost, and the source changes: only a look through all rows finds what is left.
+#[tokio::test]
+async fn rows_that_no_index_names_are_not_told_and_are_collected() {
+    let world = World::new();
+    let other = cars::numbered(7, 300);
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.register("b", URL).await.unwrap();
+    let name = OwnName::new(&ShardKey::new("a").unwrap(), Registration(1), Attempt(1));
+    assert!(world.index_repo.remove(name).unwrap());
+    world.gate.serve(Some(other.bytes.clone().into()));
+    drop(engine.acquire("a").await.unwrap());
+    let (old, new) = (&world.car.roots[0], &other.roots[0]);
+    assert_eq!(world.inverted_rows().await, 20 + 20 + 7);
+    assert_eq!(
+        (shards_with(&engine, old).await, shards_with(&engine, new).await),
+        (vec!["b".into()], vec!["a".into()])
+    );
+    world.crash(engine).await;
+    let engine = world.open().await;
+    assert_eq!(shards_with(&engine, old).await, ["b"], "known after a crash, too");
+    assert_eq!(engine.gc().await.unwrap().rows_removed, 20);
+    assert_eq!((world.inverted_rows().await, engine.gc().await.unwrap().rows_removed), (27, 0));
+    assert_eq!(
+        (shards_with(&engine, old).await, shards_with(&engine, new).await),
+        (vec!["b".into()], vec!["a".into()])
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_comes_back_from_quarantine_has_its_rows() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.close().await.unwrap();
+    let page = world.datastore.scan(SHARDS, &[]).next().await.unwrap().unwrap();
+    let (row, value) = page.iter().next().unwrap();
+    world.datastore.put(SHARDS, row, &value[..value.len() - 1]).await.unwrap();
+    // Filled while the record can't be read.
+    let rows = Arc::new(MemoryDatastore::default());
+    let parts = Parts { inverted: Some(InvertedIndex::new(rows, KEY)), ..world.parts() };
+    let engine = Engine::open(parts, Options::default()).await.unwrap();
+    engine.resumed().await.unwrap();
+    assert!(shards_with(&engine, &world.car.roots[0]).await.is_empty());
+    world.datastore.put(SHARDS, row, value).await.unwrap();
+    engine.retry_quarantined(row).await.unwrap();
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_rows_can_not_be_written_fails_and_can_be_recovered() {
+    let world = World::new();
+    let engine = world.open().await;
+    world.inverted.fail_writes(ErrorClass::Transient, 0, u64::MAX);
+    let Err(Error::Failed { source, .. }) = engine.register("a", URL).await else { panic!("it has no rows") };
+    assert!(source.text().contains("inverted index"), "{source}");
+    let destroyed = engine.destroy("a").await;
+    assert!(matches!(destroyed, Err(Error::CleanupIncomplete { .. })), "{destroyed:?}");
+    world.inverted.heal();
+    engine.destroy("a").await.unwrap();
+    world.inverted.fail_writes(ErrorClass::NeedsReopen, 0, 3);
+    engine.register("b", URL).await.unwrap();
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["b"]);
+    world.inverted.fail_writes(ErrorClass::Permanent, 0, 1);
+    engine.register("c", URL).await.unwrap_err();
+    engine.recover("c").await.unwrap();
+    assert_eq!(engine.info("c").unwrap().state, ShardState::Available);
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn rows_of_a_newer_program_are_refused() {
+    let world = World::new();
+    let mut batch = Batch::new();
+    batch.put(Namespace::new("inverted_notes"), b"complete", &[2]);
+    world.inverted.write(batch, Durability::Synced).await.unwrap();
+    let opened = world.open_with(|_| {}).await;
+    let Err(error) = opened else { panic!("it was opened") };
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
