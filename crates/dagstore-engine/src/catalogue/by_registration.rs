@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dagstore_types::Registration;
 
-const PAGE: u64 = 256;
+const PAGE: usize = 256;
 
 /// Half a hash for each registration that was put in.
 #[derive(Debug, Default)]
@@ -16,25 +16,25 @@ pub(super) struct ByRegistration {
 struct Page {
     used: u16,
     /// Zero where there is none: no hash is zero.
-    hashes: [u32; PAGE as usize],
+    hashes: [u32; PAGE],
 }
 
 impl ByRegistration {
     pub(super) fn insert(&mut self, registration: Registration, hash: u32) {
-        let new = || Box::new(Page { used: 0, hashes: [0; PAGE as usize] });
-        let page = self.pages.entry(registration.0 / PAGE).or_insert_with(new);
+        let new = || Box::new(Page { used: 0, hashes: [0; PAGE] });
+        let page = self.pages.entry(page_of(registration)).or_insert_with(new);
         let slot = &mut page.hashes[slot(registration)];
         page.used += u16::from(*slot == 0);
         *slot = hash;
     }
 
     pub(super) fn get(&self, registration: Registration) -> Option<u32> {
-        let page = self.pages.get(&(registration.0 / PAGE))?;
+        let page = self.pages.get(&page_of(registration))?;
         Some(page.hashes[slot(registration)]).filter(|hash| *hash != 0)
     }
 
     pub(super) fn remove(&mut self, registration: Registration) {
-        let number = registration.0 / PAGE;
+        let number = page_of(registration);
         let Some(page) = self.pages.get_mut(&number) else { return };
         let slot = &mut page.hashes[slot(registration)];
         page.used -= u16::from(*slot != 0);
@@ -45,9 +45,13 @@ impl ByRegistration {
     }
 }
 
+fn page_of(registration: Registration) -> u64 {
+    registration.0 / PAGE as u64
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "smaller than a page")]
 fn slot(registration: Registration) -> usize {
-    (registration.0 % PAGE) as usize
+    (registration.0 % PAGE as u64) as usize
 }
 
 #[cfg(test)]

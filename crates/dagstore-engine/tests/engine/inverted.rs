@@ -40,6 +40,14 @@ async fn a_block_is_told_to_be_in_the_shards_that_are_available() {
     let paused = world.open_paused().await;
     assert_eq!(shards_with(&paused, root).await, ["b", "c", "lazy", "a"]);
     paused.close().await.unwrap();
+
+    world.gate.serve(Some(cars::numbered(7, 300).bytes.into()));
+    let engine = world.open().await;
+    engine.acquire("c").await.expect_err("its source has changed");
+    assert_eq!(shards_with(&engine, root).await, ["b", "lazy", "a"], "a shard that failed");
+    engine.close().await.unwrap();
+    let paused = world.open_paused().await;
+    paused.close().await.unwrap();
     let told = paused.locate(root).next().await;
     assert!(matches!(told, Some(Err(Error::Closed))), "{told:?}");
 }
