@@ -262,10 +262,11 @@ impl Engine {
         self.core.shared.watch.failures()
     }
 
-    /// What the datastore said last, while it refuses writes. Changes fail with [`Error::NotDurable`] then; shards that are
+    /// What the datastore said last, while it refuses writes, or that of the inverted index rows. Changes fail with [`Error::NotDurable`] then; shards that are
     /// Available are acquired and read as ever. The store tries again by itself.
     pub fn degraded(&self) -> Option<dagstore_datastore::Error> {
-        self.core.shared.commits.degraded()
+        let rows = || self.core.inverted.as_ref().and_then(|inverted| inverted.degraded());
+        self.core.shared.commits.degraded().or_else(rows)
     }
 
     /// The records that can't be read. They are kept, and occupy their keys.

@@ -40,6 +40,19 @@ pub(crate) struct Inverted {
     is_complete: AtomicBool,
     /// Shards that may have rows that their index doesn't name.
     leftovers: Mutex<BTreeSet<Registration>>,
+    troubles: Mutex<Troubles>,
+    /// Held by whoever writes while there are troubles: else each one would only hear that the datastore must be opened again
+    /// because of another.
+    mending: tokio::sync::Mutex<()>,
+}
+
+/// What is wrong with the datastore of the rows.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Why the last write failed that did, since one succeeded.
+    why: Option<dagstore_datastore::Error>,
+    /// A write was given up since one succeeded.
+    is_degraded: bool,
 }
 
 impl Inverted {
@@ -49,7 +62,18 @@ impl Inverted {
     /// [`Error::Index`].
     pub(crate) async fn open(index: InvertedIndex) -> Result<Self> {
         let (is_complete, leftovers) = (index.is_complete().await?, index.leftovers().await?);
-        Ok(Self { index, is_complete: is_complete.into(), leftovers: leftovers.into() })
+        Ok(Self {
+            index,
+            is_complete: is_complete.into(),
+            leftovers: leftovers.into(),
+            troubles: Mutex::default(),
+            mending: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub(crate) fn degraded(&self) -> Option<dagstore_datastore::Error> {
+        let troubles = self.troubles.lock();
+        troubles.why.clone().filter(|_| troubles.is_degraded)
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -369,23 +393,36 @@ fn given_up(name: OwnName) -> IndexError {
     IndexError::Io { operation: "look after the index", path: name.to_string().into(), source }
 }
 
-/// Writes rows until that succeeds, as long as there is hope and time: as records are written.
+/// Writes rows until that succeeds, as long as there is hope and time: as records are written. While the datastore is known to
+/// refuse them there is one try only.
 async fn patiently<F: Future<Output = Result<(), IndexError>>>(
     core: &Arc<Core>,
     task: Option<&Task>,
     write: impl Fn() -> F,
 ) -> Result<(), IndexError> {
+    let Some(inverted) = &core.inverted else { return Ok(()) };
+    let patience = if inverted.degraded().is_some() { Duration::ZERO } else { core.options.persist_deadline };
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
+        let has_troubles = inverted.troubles.lock().why.is_some();
+        let alone = if has_troubles { Some(inverted.mending.lock().await) } else { None };
         let error = match write().await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                *inverted.troubles.lock() = Troubles::default();
+                return Ok(());
+            }
             Err(error) => error,
         };
+        if let IndexError::Rows(error) = &error {
+            inverted.troubles.lock().why = Some(error.clone());
+        }
         // In any case, for the next one to try.
         let may_help = reopened(core, &error).await;
-        let is_over = begin.elapsed() >= core.options.persist_deadline || task.is_some_and(Task::is_cancelled);
+        drop(alone);
+        let is_over = begin.elapsed() >= patience || task.is_some_and(Task::is_cancelled);
         if is_over || !may_help {
+            inverted.troubles.lock().is_degraded |= matches!(error, IndexError::Rows(_));
             return Err(error);
         }
         tokio::time::sleep(pause).await;
@@ -401,6 +438,7 @@ async fn reopened(core: &Arc<Core>, error: &IndexError) -> bool {
         ErrorClass::NeedsReopen => {
             if let Err(error) = inverted.index.datastore().reopen().await {
                 tracing::warn!(%error, "the datastore of the inverted index can't be opened again");
+                inverted.troubles.lock().why = Some(error);
             }
             true
         }

@@ -13,8 +13,8 @@ use dagstore_testkit::full_disk::small_disk;
 use futures_util::future::join_all;
 
 /// The disk and what stands on it to be removed, in MiB.
-const DISK: u32 = 32;
-const BALLAST: usize = 16;
+const DISK: u32 = 96;
+const BALLAST: usize = 64;
 
 /// How many ask at once.
 const AT_ONCE: usize = 8;
@@ -66,7 +66,7 @@ impl Sources {
     fn new(elsewhere: &Path) -> Self {
         let small = cars::numbered(10, 200);
         let location = BytesMount::new(small.bytes.clone()).unwrap().location();
-        let large = cars::numbered(50_000, 16);
+        let large = cars::numbered(20_000, 16);
         let path = elsewhere.join("large.car");
         std::fs::write(&path, &large.bytes).unwrap();
         Self { small: (small, format!("bytes:{location}")), large: (large, format!("file://{}", path.display())) }
