@@ -32,6 +32,11 @@ impl RegularFile {
         Ok(Self { file, size })
     }
 
+    /// The file itself.
+    pub(crate) fn descriptor(&self) -> &File {
+        &self.file
+    }
+
     /// What the file system says of the open file now.
     ///
     /// # Errors

@@ -4,24 +4,30 @@
 //! * [`RegularFile`]: a regular file, checked to be one, open for positioned reads.
 //! * [`FileSystem`] and its real implementation [`RealFileSystem`]: what the store does to its own files.
 //! * [`publish`]: temporary file, sync, rename, directory sync; the one way in which a file comes into being.
+//! * [`publish_group`]: the same for many files at once, with one sync of their directory.
 //! * [`DirectoryLock`]: one process per directory.
 //! * [`OwnName`]: names of the store's own files, made from a hash of the key and never from the key.
 //! * [`Clock`] and [`SystemClock`].
 //!
 //! Everything here blocks. The crate knows nothing of shards, CARs or indices beyond their file names.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod clock;
 mod file;
+mod group;
 mod lock;
+mod mapped;
 mod names;
 mod publish;
 mod read;
 mod real;
+#[cfg(test)]
+mod recorder;
 mod system;
 
 pub use clock::{Clock, SystemClock};
 pub use file::RegularFile;
+pub use group::{GroupFile, GroupWrite, publish_group};
 pub use lock::{DirectoryLock, LockError};
 pub use names::OwnName;
 pub use publish::{PublishError, publish};

@@ -23,10 +23,6 @@ pub fn publish<T, E: From<PublishError>>(
     path: &Path,
     write: impl FnOnce(&mut dyn WriteFile) -> Result<T, E>,
 ) -> Result<T, E> {
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |source| PublishError { operation, path, source }
-    };
     let mut file = file_system.create(temporary).map_err(failed("create", temporary))?;
     let mut unfinished = Unfinished { file_system, path: temporary, is_finished: false };
     let value = write(&mut *file)?;
@@ -59,11 +55,17 @@ impl From<PublishError> for io::Error {
     }
 }
 
+/// Makes the error of a step.
+pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishError {
+    let path = path.to_owned();
+    move |source| PublishError { operation, path, source }
+}
+
 /// Removes the file on every way out that isn't success, a panic included.
-struct Unfinished<'a> {
-    file_system: &'a dyn FileSystem,
-    path: &'a Path,
-    is_finished: bool,
+pub(crate) struct Unfinished<'a> {
+    pub(crate) file_system: &'a dyn FileSystem,
+    pub(crate) path: &'a Path,
+    pub(crate) is_finished: bool,
 }
 
 impl Drop for Unfinished<'_> {
@@ -77,86 +79,9 @@ impl Drop for Unfinished<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::Arc;
-    use std::sync::Mutex;
-
     use super::*;
-    use crate::{DirectoryEntry, ReadAt, RealFileSystem};
-
-    /// Writes down the calls, and fails the one that is told.
-    #[derive(Debug, Default)]
-    struct Recorder {
-        calls: Arc<Mutex<Vec<&'static str>>>,
-        failing: Option<&'static str>,
-    }
-
-    impl Recorder {
-        fn failing(call: &'static str) -> Self {
-            Self { failing: Some(call), ..Self::default() }
-        }
-
-        fn record(&self, call: &'static str) -> io::Result<()> {
-            self.calls.lock().unwrap().push(call);
-            if self.failing == Some(call) { Err(io::Error::other("planted")) } else { Ok(()) }
-        }
-    }
-
-    #[derive(Debug)]
-    struct RecordedFile(Recorder, Box<dyn WriteFile>);
-
-    impl Write for RecordedFile {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.record("write")?;
-            self.1.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            self.1.flush()
-        }
-    }
-
-    impl WriteFile for RecordedFile {
-        fn sync(&mut self) -> io::Result<()> {
-            self.0.record("sync")?;
-            self.1.sync()
-        }
-    }
-
-    impl FileSystem for Recorder {
-        fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-            RealFileSystem.open(path)
-        }
-
-        fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-            self.record("create")?;
-            let recorder = Self { calls: Arc::clone(&self.calls), failing: self.failing };
-            Ok(Box::new(RecordedFile(recorder, RealFileSystem.create(path)?)))
-        }
-
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.record("rename")?;
-            RealFileSystem.rename(from, to)
-        }
-
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            self.record("remove")?;
-            RealFileSystem.remove(path)
-        }
-
-        fn create_directory(&self, path: &Path) -> io::Result<()> {
-            RealFileSystem.create_directory(path)
-        }
-
-        fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-            RealFileSystem.list(directory)
-        }
-
-        fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-            self.record("sync_directory")?;
-            RealFileSystem.sync_directory(directory)
-        }
-    }
+    use crate::RealFileSystem;
+    use crate::recorder::Recorder;
 
     fn publish_in(directory: &Path, file_system: &dyn FileSystem) -> io::Result<u8> {
         publish(file_system, &directory.join("t"), &directory.join("f"), |file| {
@@ -175,7 +100,7 @@ mod tests {
         std::fs::write(directory.path().join("f"), b"old").unwrap();
         let recorder = Recorder::default();
         assert_eq!(publish_in(directory.path(), &recorder).unwrap(), 7);
-        assert_eq!(*recorder.calls.lock().unwrap(), ["create", "write", "sync", "rename", "sync_directory"]);
+        assert_eq!(recorder.calls(), ["create", "write", "sync", "rename", "sync_directory"]);
         assert_eq!(std::fs::read(directory.path().join("f")).unwrap(), b"new");
         assert_eq!(names(directory.path()), ["f"]);
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::mapped::MappedFile;
 use crate::{DirectoryEntry, FileSystem, ReadAt, RegularFile, WriteFile};
 
 /// The operating system's file system.
@@ -19,6 +20,14 @@ pub struct RealFileSystem;
 impl FileSystem for RealFileSystem {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
         Ok(Arc::new(RegularFile::open_with(path, OFlags::NOFOLLOW)?))
+    }
+
+    fn open_mapped(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        let file = RegularFile::open_with(path, OFlags::NOFOLLOW)?;
+        Ok(match MappedFile::new(file) {
+            Ok(mapped) => Arc::new(mapped),
+            Err(file) => Arc::new(file),
+        })
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {

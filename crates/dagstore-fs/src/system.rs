@@ -18,6 +18,16 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] where there is none; whatever else the operating system says.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>>;
 
+    /// Opens one of the store's own files that nobody changes as long as it is open, and maps it into memory where that
+    /// can be done: [`ReadAt::bytes`] tells. Positioned reads of it are those of [`open`](Self::open), so a failing disk
+    /// is an error there; a touch of a mapped byte that can't be read ends the process.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_mapped(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        self.open(path)
+    }
+
     /// Creates a file that didn't exist, for this user only (mode 0600), without following a link.
     ///
     /// # Errors
