@@ -13,6 +13,9 @@ use crate::repo::MAX_VALIDATOR_BYTES;
 use crate::sorter::{RUN_ENTRIES, Sorter};
 use crate::{Error, FingerprintKey, FullIndex, IndexBuilder, IndexMeta, IndexRepo, Result};
 
+/// Elsewhere a few large files fill up the addresses.
+const MAPPED_UNLESS_TOLD: bool = cfg!(target_pointer_width = "64");
+
 /// Index files in one directory: `<name>.idx`, and while one is built `<name>.tmp` and `<name>.<number>.run`.
 ///
 /// The directory may hold other files; they are never touched. Only one process at a time may use it
@@ -23,6 +26,7 @@ pub struct FsIndexRepo {
     directory: PathBuf,
     key: FingerprintKey,
     run_entries: usize,
+    is_mapped: bool,
     claims: Claims,
 }
 
@@ -34,7 +38,8 @@ impl FsIndexRepo {
     pub fn open(file_system: Arc<dyn FileSystem>, directory: &Path, key: FingerprintKey) -> Result<Self> {
         file_system.create_directory(directory).map_err(|source| failed("create the directory", directory, source))?;
         let directory = directory.to_owned();
-        Ok(Self { file_system, directory, key, run_entries: RUN_ENTRIES, claims: Claims::default() })
+        let (run_entries, is_mapped, claims) = (RUN_ENTRIES, MAPPED_UNLESS_TOLD, Claims::default());
+        Ok(Self { file_system, directory, key, run_entries, is_mapped, claims })
     }
 
     /// Sets how many entries a builder sorts in memory, at 24 bytes each, before it spills them into a temporary
@@ -42,6 +47,18 @@ impl FsIndexRepo {
     #[must_use]
     pub fn with_run_entries(mut self, run_entries: usize) -> Self {
         self.run_entries = run_entries.max(1);
+        self
+    }
+
+    /// Sets whether open indices are mapped into memory, where the file system can do that. Otherwise they are, on
+    /// processors of 64 bits.
+    ///
+    /// Mapped, a look-up is a few times faster. The price is what happens when a part that this process has read before
+    /// can't be read again, because its disk fails later or somebody cut the file: the process ends by SIGBUS, where a
+    /// positioned read tells an error. A part that can't be read from the start is an error both ways.
+    #[must_use]
+    pub fn with_mapping(mut self, is_mapped: bool) -> Self {
+        self.is_mapped = is_mapped;
         self
     }
 
@@ -74,7 +91,8 @@ impl IndexRepo for FsIndexRepo {
 
     fn open(&self, name: OwnName) -> Result<Option<Arc<dyn FullIndex>>> {
         let path = index_path(&self.directory, name);
-        let file = match self.file_system.open(&path) {
+        let opened = if self.is_mapped { self.file_system.open_mapped(&path) } else { self.file_system.open(&path) };
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed("open", &path, source)),

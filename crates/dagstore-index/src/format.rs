@@ -172,9 +172,17 @@ pub(crate) fn encode_trailer(fence: &[u8], header_checksum: u32) -> [u8; TRAILER
     trailer
 }
 
-/// Checks a trailer and the fence that it vouches for.
-pub(crate) fn check_trailer(fence: &[u8], trailer: &[u8], header_checksum: u32) -> Result<(), Damage> {
-    if trailer == encode_trailer(fence, header_checksum) { Ok(()) } else { Err(Damage::Fence) }
+/// Checks a trailer, and returns the checksum that the fence must have.
+pub(crate) fn decode_trailer(trailer: &[u8; TRAILER_BYTES], header_checksum: u32) -> Result<u32, Damage> {
+    let is_right = u32::from_be_bytes(array(trailer, 12)) == crc32c::crc32c(&trailer[..12])
+        && u32::from_be_bytes(array(trailer, 0)) == header_checksum
+        && array(trailer, 8) == END_MAGIC;
+    if is_right { Ok(u32::from_be_bytes(array(trailer, 4))) } else { Err(Damage::Fence) }
+}
+
+/// Checks a fence against its trailer's checksum.
+pub(crate) fn check_fence(fence: &[u8], expected: u32, header_checksum: u32) -> Result<(), Damage> {
+    if crc32c::crc32c_append(header_checksum, fence) == expected { Ok(()) } else { Err(Damage::Fence) }
 }
 
 /// The bytes at a place that the caller knows to be there.
@@ -266,9 +274,15 @@ mod tests {
     #[test]
     fn a_trailer_belongs_to_its_fence_and_its_file() {
         let trailer = encode_trailer(b"fence", 99);
-        assert_eq!(check_trailer(b"fence", &trailer, 99), Ok(()));
-        assert_eq!(check_trailer(b"fencf", &trailer, 99), Err(Damage::Fence));
-        assert_eq!(check_trailer(b"fence", &trailer, 98), Err(Damage::Fence));
-        assert_eq!(check_trailer(b"fence", &trailer[..15], 99), Err(Damage::Fence));
+        let checksum = decode_trailer(&trailer, 99).unwrap();
+        assert_eq!(check_fence(b"fence", checksum, 99), Ok(()));
+        assert_eq!(check_fence(b"fencf", checksum, 99), Err(Damage::Fence));
+        assert_eq!(check_fence(b"fence", checksum, 98), Err(Damage::Fence));
+        assert_eq!(decode_trailer(&trailer, 98), Err(Damage::Fence));
+        for at in 0..TRAILER_BYTES {
+            let mut damaged = trailer;
+            damaged[at] ^= 1;
+            assert_eq!(decode_trailer(&damaged, 99), Err(Damage::Fence), "{at}");
+        }
     }
 }

@@ -16,6 +16,7 @@
 mod builder;
 mod claims;
 pub mod conformance;
+mod content;
 mod entry;
 mod error;
 mod files;
@@ -27,6 +28,8 @@ mod merge;
 mod reader;
 mod repo;
 mod run;
+mod scan;
+mod search;
 mod sorter;
 mod writer;
 

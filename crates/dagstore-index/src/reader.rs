@@ -1,49 +1,33 @@
-//! Answers out of an index file, by positioned reads.
+//! Answers out of an index file.
 //!
-//! The fence is read into memory when the file is opened, and a look-up is a search in it and one read of a page.
-//! The price is memory, 0.17 bytes an entry for as long as the index is open, and the time to open. The other way, to
-//! read the part of the fence that a look-up needs, costs each look-up a second read. Measured on two cores, with the
-//! file in the system's cache:
-//!
-//! | | 1e6 entries | 1e7 entries |
-//! | --- | --- | --- |
-//! | fence in memory | 0.17 MB | 1.7 MB |
-//! | open, with the fence checked and kept | 20 us | 150 us |
-//! | look-up | 1.0 us | 1.3 us |
-//! | what reading the fence by and by would add to it | 0.6 us | 0.8 us |
-//!
-//! With nothing in the cache opening takes 0.7 and 3.7 ms. An index is opened at a shard's first use and then kept for
-//! many look-ups, so the look-up decides.
+//! A look-up is a search in the fence and one page. Opening reads the header and the trailer and takes as long for any
+//! number of entries; the first look-up checks the fence as a whole. `content.rs` tells how pages are got at.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dagstore_car::MultihashRef;
-use dagstore_fs::{OwnName, ReadAt, ReadAtExt};
+use dagstore_fs::{OwnName, ReadAt};
 use smallvec::SmallVec;
 
-use crate::entry::{ENTRY_BYTES, fingerprint_in, location_in};
-use crate::fingerprint::Fingerprint;
-use crate::format::{self, ENTRIES_PER_PAGE, FENCE_ENTRY_BYTES, Header, Layout, PAGE_BYTES, Prologue, TRAILER_BYTES};
+use crate::content::{Content, PageBuffer, read};
+use crate::entry::{ENTRY_BYTES, location_in};
+use crate::fingerprint::{FINGERPRINT_BYTES, Fingerprint};
+use crate::format::{self, ENTRIES_PER_PAGE, FENCE_ENTRY_BYTES, Header, PAGE_BYTES, Prologue, TRAILER_BYTES};
+use crate::scan::Scan;
+use crate::search::{lower_bound, lower_bound_of_even};
 use crate::{Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexMeta, Location, Result};
 
 /// An open index file.
 pub(crate) struct FileIndex {
-    path: PathBuf,
-    file: Arc<dyn ReadAt>,
     key: FingerprintKey,
     meta: IndexMeta,
-    entries: u64,
-    header_bytes: u64,
-    header_checksum: u32,
-    /// The first bytes of each page's first fingerprint.
-    fence: Box<[u8]>,
+    content: Arc<Content>,
 }
 
 impl FileIndex {
-    /// Checks everything but the pages, which are checked when they are read.
+    /// Checks everything but the fence and the pages, which are checked when they are needed.
     pub(crate) fn open(path: PathBuf, file: Arc<dyn ReadAt>, name: OwnName, key: FingerprintKey) -> Result<Self> {
         let header_bytes = read_header(&path, &*file)?;
         let damaged = |what| Error::Damaged { path: path.clone(), what };
@@ -54,23 +38,22 @@ impl FileIndex {
         if header.key != key {
             return Err(damaged(Damage::Key));
         }
-        let layout = Layout::new(header_bytes.len(), header.entries).ok_or_else(|| damaged(Damage::Header))?;
-        let header_checksum = format::header_checksum(&header_bytes);
-        let fence = read_fence(&path, &*file, layout, header_checksum)?;
-        let header_bytes = header_bytes.len() as u64;
-        Ok(Self { path, file, key, meta: header.meta, entries: header.entries, header_bytes, header_checksum, fence })
+        let content = Arc::new(Content::open(path, file, &header_bytes, header.entries)?);
+        Ok(Self { key, meta: header.meta, content })
     }
 
     /// Hands over the locations of a fingerprint, the lowest offset first, until `visit` returns `false`.
     fn search(&self, fingerprint: Fingerprint, mut visit: impl FnMut(Location) -> bool) -> Result<()> {
-        let (fence, _) = self.fence.as_chunks::<FENCE_ENTRY_BYTES>();
-        let end = fence.partition_point(|first| *first <= fingerprint.prefix());
-        let mut page = [0; PAGE_BYTES];
-        for number in self.first_page(&fence[..end], fingerprint, &mut page)?..end {
-            let entries = self.read_page(number, &mut page)?;
-            let from = entries.partition_point(|entry| fingerprint_in(entry) < fingerprint);
+        let fence = self.content.fence()?;
+        let (wanted, mut buffer) = (Wanted::new(fingerprint), None);
+        let pages = self.pages_of(fence, wanted, &mut buffer)?;
+        let first = pages.start;
+        for number in pages {
+            let entries = self.content.page(number, &mut buffer)?;
+            let guess = if number == first { wanted.guess_in_page(fence, number) } else { 0 };
+            let from = lower_bound(entries.len(), guess, |at| number_of(&entries[at]) < wanted.whole);
             for entry in &entries[from..] {
-                if fingerprint_in(entry) != fingerprint || !visit(location_in(entry)) {
+                if number_of(entry) != wanted.whole || !visit(location_in(entry)) {
                     return Ok(());
                 }
             }
@@ -78,49 +61,74 @@ impl FileIndex {
         Ok(())
     }
 
-    /// The page in which the first entry of `fingerprint` is, if there is one. `fence` has the pages that don't start
-    /// behind its prefix.
+    /// The pages that may have entries of what is wanted, of which the first has the first entry, if there is one.
+    fn pages_of(
+        &self,
+        fence: &[[u8; FENCE_ENTRY_BYTES]],
+        wanted: Wanted,
+        buffer: &mut PageBuffer,
+    ) -> Result<std::ops::Range<usize>> {
+        let start = lower_bound_of_even(fence.len(), wanted.prefix, |at| u64::from_be_bytes(fence[at]));
+        let low = start.saturating_sub(1);
+        let is_prefix = |first: &[u8; FENCE_ENTRY_BYTES]| u64::from_be_bytes(*first) <= wanted.prefix;
+        if !fence.get(start).is_some_and(is_prefix) {
+            return Ok(low..start);
+        }
+        let end = start + lower_bound(fence.len() - start, 0, |at| is_prefix(&fence[start + at]));
+        Ok(self.first_page(low, end, wanted, buffer)?..end)
+    }
+
+    /// The last page from `low` on and before `end` that starts before what is wanted, or `low`.
     ///
     /// Pages that start with the very prefix may be on either side. There are none but for one entry in 46 and for a
     /// multihash that fills pages, so the search begins with narrow steps; it is logarithmic whatever there is.
-    fn first_page(
-        &self,
-        fence: &[[u8; FENCE_ENTRY_BYTES]],
-        fingerprint: Fingerprint,
-        page: &mut [u8; PAGE_BYTES],
-    ) -> Result<usize> {
-        let mut low = fence.partition_point(|first| *first < fingerprint.prefix()).saturating_sub(1);
-        let mut high = fence.len();
-        let mut step = 1_usize;
-        while high.saturating_sub(low) > 1 {
-            let probe = low + step.min((high - low) / 2);
-            if self.read_page(probe, page)?.first().is_some_and(|entry| fingerprint_in(entry) < fingerprint) {
-                low = probe;
-                step = step.saturating_mul(2);
-            } else {
-                high = probe;
+    fn first_page(&self, low: usize, end: usize, wanted: Wanted, buffer: &mut PageBuffer) -> Result<usize> {
+        let mut failed = None;
+        let behind = lower_bound(end - low - 1, 0, |at| {
+            let starts_before =
+                |entries: &[[u8; ENTRY_BYTES]]| entries.first().is_some_and(|entry| number_of(entry) < wanted.whole);
+            match self.content.page(low + 1 + at, buffer).map(starts_before) {
+                Ok(is_before) => is_before,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    false
+                }
             }
-        }
-        Ok(low)
-    }
-
-    /// Reads a page and checks it, and returns its entries.
-    fn read_page<'page>(&self, number: usize, page: &'page mut [u8; PAGE_BYTES]) -> Result<&'page [[u8; ENTRY_BYTES]]> {
-        let number = number as u64;
-        read(&self.path, &*self.file, self.header_bytes + number * PAGE_BYTES as u64, page)?;
-        format::check_page(page, number, self.header_checksum)
-            .map_err(|what| Error::Damaged { path: self.path.clone(), what })?;
-        let before = number * ENTRIES_PER_PAGE as u64;
-        let count = usize::try_from(self.entries - before).unwrap_or(usize::MAX).min(ENTRIES_PER_PAGE);
-        Ok(&page.as_chunks().0[..count])
+        });
+        failed.map_or(Ok(low + behind), Err)
     }
 }
 
-impl FileIndex {
-    fn fingerprints_of_page(&self, number: usize) -> Result<SmallVec<[Fingerprint; ENTRIES_PER_PAGE]>> {
-        let entries = self.read_page(number, &mut [0; PAGE_BYTES])?.iter().map(fingerprint_in).collect();
-        Ok(entries)
+/// A fingerprint as numbers, whose order is that of its bytes.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// What stands in the fence.
+    prefix: u64,
+    /// All of it.
+    whole: u128,
+}
+
+impl Wanted {
+    fn new(fingerprint: Fingerprint) -> Self {
+        let mut padded = [0; ENTRY_BYTES];
+        padded[..FINGERPRINT_BYTES].copy_from_slice(&fingerprint.0);
+        Self { prefix: u64::from_be_bytes(fingerprint.prefix()), whole: number_of(&padded) }
     }
+
+    /// Where in a page it should be, if the page's entries are spread evenly up to the next page's first.
+    fn guess_in_page(self, fence: &[[u8; FENCE_ENTRY_BYTES]], number: usize) -> usize {
+        let first_of = |number| fence.get(number).copied().map_or(u64::MAX, u64::from_be_bytes);
+        let (first, next) = (first_of(number), first_of(number + 1));
+        let between = next.saturating_sub(first) / ENTRIES_PER_PAGE as u64;
+        let places = self.prefix.saturating_sub(first).checked_div(between).unwrap_or_default();
+        usize::try_from(places).unwrap_or(usize::MAX)
+    }
+}
+
+/// An entry's fingerprint as a number.
+fn number_of(entry: &[u8; ENTRY_BYTES]) -> u128 {
+    let (front, _) = entry.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    u128::from_be_bytes(*front) >> (128 - 8 * FINGERPRINT_BYTES)
 }
 
 impl FullIndex for FileIndex {
@@ -129,7 +137,7 @@ impl FullIndex for FileIndex {
     }
 
     fn len(&self) -> u64 {
-        self.entries
+        self.content.entries()
     }
 
     fn find(&self, multihash: MultihashRef<'_>) -> Result<SmallVec<[Location; 1]>> {
@@ -152,26 +160,16 @@ impl FullIndex for FileIndex {
 
     fn fingerprints(self: Arc<Self>, key: FingerprintKey) -> Fingerprints {
         if key != self.key {
-            return Box::new(std::iter::once(Err(Error::Damaged { path: self.path.clone(), what: Damage::Key })));
+            let path = self.content.path().to_owned();
+            return Box::new(std::iter::once(Err(Error::Damaged { path, what: Damage::Key })));
         }
-        let pages = self.entries.div_ceil(ENTRIES_PER_PAGE as u64);
-        let mut failed = false;
-        let pages = (0..pages).map_while(move |number| {
-            let page = (!failed).then(|| self.fingerprints_of_page(usize::try_from(number).unwrap_or(usize::MAX)))?;
-            failed = page.is_err();
-            Some(page)
-        });
-        Box::new(pages.flat_map(|page| {
-            let (page, error) = page.map_or_else(|error| (SmallVec::new(), Some(Err(error))), |page| (page, None));
-            page.into_iter().map(Ok).chain(error)
-        }))
+        Box::new(Scan::new(Arc::clone(&self.content)))
     }
 }
 
-/// Leaves the fence out, which can have megabytes.
 impl fmt::Debug for FileIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileIndex").field("path", &self.path).field("entries", &self.entries).finish_non_exhaustive()
+        f.debug_struct("FileIndex").field("content", &self.content).finish_non_exhaustive()
     }
 }
 
@@ -199,35 +197,6 @@ fn read_header(path: &Path, file: &dyn ReadAt) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The fence, after a check of the file's length, which bounds it, and of the trailer.
-fn read_fence(path: &Path, file: &dyn ReadAt, layout: Layout, header_checksum: u32) -> Result<Box<[u8]>> {
-    let damaged = |what| Error::Damaged { path: path.to_owned(), what };
-    let (found_bytes, expected_bytes) = (file.size(), layout.file_bytes);
-    if found_bytes != expected_bytes {
-        return Err(damaged(Damage::Length { found_bytes, expected_bytes }));
-    }
-    let fence_bytes = usize::try_from(layout.fence_bytes).map_err(|_| damaged(Damage::Header))?;
-    let mut trailer = [0; TRAILER_BYTES];
-    read(path, file, layout.file_bytes - TRAILER_BYTES as u64, &mut trailer)?;
-    let mut fence = vec![0; fence_bytes].into_boxed_slice();
-    read(path, file, layout.fence_at, &mut fence)?;
-    format::check_trailer(&fence, &trailer, header_checksum).map_err(damaged)?;
-    Ok(fence)
-}
-
-/// Reads, and takes a file that ends before its time, because it was cut since it was opened, for a damaged one.
-fn read(path: &Path, file: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<()> {
-    file.read_exact_at(offset, buffer).map_err(|source| {
-        let path = path.to_owned();
-        if source.kind() == ErrorKind::UnexpectedEof {
-            let expected_bytes = offset + buffer.len() as u64;
-            let what = Damage::Length { found_bytes: file.size().min(expected_bytes - 1), expected_bytes };
-            return Error::Damaged { path, what };
-        }
-        Error::Io { operation: "read", path, source }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -242,16 +211,24 @@ mod tests {
 
     /// Counts the reads.
     #[derive(Debug)]
-    struct Counted(Bytes, AtomicU64);
+    struct Counted {
+        bytes: Bytes,
+        reads: AtomicU64,
+        is_mapped: bool,
+    }
 
     impl ReadAt for Counted {
         fn size(&self) -> u64 {
-            self.0.size()
+            self.bytes.size()
         }
 
         fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            self.0.read_at(offset, buffer)
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.bytes.read_at(offset, buffer)
+        }
+
+        fn bytes(&self) -> Option<&Bytes> {
+            self.is_mapped.then_some(&self.bytes)
         }
     }
 
@@ -263,6 +240,10 @@ mod tests {
     impl Sample {
         /// An index of these fingerprints, each at an offset that is its place in the slice.
         fn new(fingerprints: &[Fingerprint]) -> Self {
+            Self::mapped(fingerprints, false)
+        }
+
+        fn mapped(fingerprints: &[Fingerprint], is_mapped: bool) -> Self {
             let name = OwnName::new(&ShardKey::new("k").unwrap(), Registration(1), Attempt(1));
             let meta = IndexMeta { name, car_size: 0, validator: None };
             let header = Header { key: FingerprintKey([0; 16]), meta, entries: fingerprints.len() as u64 };
@@ -270,14 +251,16 @@ mod tests {
             let failed = |source| Error::Io { operation: "write", path: PathBuf::new(), source };
             let mut bytes = Vec::new();
             write_index(&mut bytes, &header, entries.map(Ok), failed).unwrap();
-            let file = Arc::new(Counted(Bytes::from(bytes), AtomicU64::new(0)));
+            let file = Arc::new(Counted { bytes: Bytes::from(bytes), reads: AtomicU64::new(0), is_mapped });
             let index = FileIndex::open(PathBuf::new(), Arc::clone(&file) as _, name, header.key).unwrap();
+            // The fence is read at the first look-up, and doesn't count.
+            index.content.fence().unwrap();
             Self { index, file }
         }
 
         /// The first offset of a fingerprint, and the reads that it took.
         fn first(&self, fingerprint: Fingerprint) -> (Option<u64>, u64) {
-            let before = self.file.1.load(Ordering::Relaxed);
+            let before = self.file.reads.load(Ordering::Relaxed);
             let mut found = None;
             self.index
                 .search(fingerprint, |location| {
@@ -285,7 +268,7 @@ mod tests {
                     false
                 })
                 .unwrap();
-            (found, self.file.1.load(Ordering::Relaxed) - before)
+            (found, self.file.reads.load(Ordering::Relaxed) - before)
         }
     }
 
@@ -311,6 +294,29 @@ mod tests {
             absent += reads;
         }
         assert!(present < 10_500 && absent <= 10_000, "{present} {absent}");
+    }
+
+    #[test]
+    fn each_page_of_a_mapped_file_is_read_once() {
+        let spread = u64::MAX / 10_000;
+        let sample = Sample::mapped(&(0..10_000).map(|at| fingerprint(at * spread, 7)).collect::<Vec<_>>(), true);
+        let reads: u64 = (0..10_000).map(|at| sample.first(fingerprint(at * spread, 7)).1).sum();
+        assert_eq!(reads, 10_000_u64.div_ceil(46));
+        for at in 0..10_000 {
+            assert_eq!(sample.first(fingerprint(at * spread, 7)), (Some(at), 0));
+            assert_eq!(sample.first(fingerprint(at * spread + 1, 7)), (None, 0));
+        }
+    }
+
+    #[test]
+    fn opening_takes_as_many_reads_whatever_the_size() {
+        for count in [0, 1, 100_000] {
+            let sample = Sample::new(&(0..count).map(|at| fingerprint(at, 7)).collect::<Vec<_>>());
+            let name = sample.index.meta().name;
+            let before = sample.file.reads.load(Ordering::Relaxed);
+            FileIndex::open(PathBuf::new(), Arc::clone(&sample.file) as _, name, FingerprintKey([0; 16])).unwrap();
+            assert_eq!(sample.file.reads.load(Ordering::Relaxed) - before, 3, "{count}");
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Every call of the file system fails once, and from every call on all fail.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use dagstore_index::{IndexRepo, IndexSummary, Result};
+use bytes::Bytes;
+use dagstore_fs::{DirectoryEntry, FileSystem, ReadAt, RealFileSystem, WriteFile};
+use dagstore_index::conformance::KEY;
+use dagstore_index::{Error, IndexRepo, IndexSummary, Result};
 
-use crate::{Block, meta, names, numbered, open_repo, parsed, publish, real_repo};
+use crate::{Block, MODES, meta, names, numbered, open_repo, parsed, publish, real_repo};
 use dagstore_testkit::FaultyFileSystem;
 
 /// Enough for a merge within the build, and for some runs of both levels at its end.
@@ -95,26 +99,107 @@ fn a_failed_addition_can_be_done_again() {
 
 #[test]
 fn look_ups_tell_of_failed_reads() {
-    let directory = tempfile::tempdir().unwrap();
-    publish(&real_repo(directory.path(), usize::MAX), 1, &blocks()).unwrap();
-    // One call creates the directory, four open the file: there and then come the reads of pages.
-    for failing in 2..20 {
-        let file_system = FaultyFileSystem::new(failing, false);
-        let repo = open_repo(Arc::new(file_system.clone()), directory.path(), usize::MAX).unwrap();
-        let mut failures = 0;
-        match repo.open(meta(1).name) {
-            Err(_) => failures += 1,
-            Ok(index) => {
-                let index = index.unwrap();
-                for number in 0..150 {
-                    match index.find_first(parsed(&numbered(number))) {
-                        Ok(found) => assert_eq!(found.unwrap().offset, number),
-                        Err(_) => failures += 1,
-                    }
-                }
+    for is_mapped in MODES {
+        let directory = tempfile::tempdir().unwrap();
+        publish(&real_repo(directory.path(), usize::MAX), 1, &blocks()).unwrap();
+        // One call creates the directory, four open the file, one reads the fence; then come the reads of pages. There
+        // are five, each of which is read once where it is mapped.
+        for failing in 2..20 {
+            let faulty = FaultyFileSystem::new(failing, false);
+            let file_system = WithMaps(faulty.clone());
+            let repo = open_repo(Arc::new(file_system), directory.path(), usize::MAX).unwrap().with_mapping(is_mapped);
+            let (mut failures, mut opened) = (0, repo.open(meta(1).name));
+            if opened.is_err() {
+                failures += 1;
+                opened = repo.open(meta(1).name);
             }
+            let index = opened.unwrap().unwrap();
+            for number in 0..150 {
+                let mut found = index.find_first(parsed(&numbered(number)));
+                if found.is_err() {
+                    failures += 1;
+                    found = index.find_first(parsed(&numbered(number)));
+                }
+                assert_eq!(found.unwrap().unwrap().offset, number);
+            }
+            assert_eq!(failures, u64::from(faulty.has_failed()), "{failing}");
+            assert!(is_mapped && failing > 11 || faulty.has_failed(), "{failing}");
+            assert!(!is_mapped || failing <= 11 || !faulty.has_failed(), "{failing}: a page was read again");
         }
-        assert_eq!(failures, 1, "{failing}");
     }
-    assert_complete(directory.path());
+}
+
+/// A walk reads the pages a few dozen at a time.
+#[test]
+fn a_walk_tells_of_failed_reads() {
+    for is_mapped in MODES {
+        let directory = tempfile::tempdir().unwrap();
+        let blocks: Vec<_> = (0..46 * 200).map(|number| (numbered(number), number, 1)).collect();
+        publish(&real_repo(directory.path(), usize::MAX), 1, &blocks).unwrap();
+        for read in 0..4 {
+            // The directory and the opening take five calls.
+            let file_system = WithMaps(FaultyFileSystem::new(6 + read, true));
+            let repo = open_repo(Arc::new(file_system), directory.path(), usize::MAX).unwrap().with_mapping(is_mapped);
+            let found: Vec<_> = repo.open(meta(1).name).unwrap().unwrap().fingerprints(KEY).collect();
+            let (last, before) = found.split_last().unwrap();
+            assert!(matches!(last, Err(Error::Io { operation: "read", .. })), "{last:?}");
+            assert_eq!(before.len() as u64, read * 64 * 46);
+            assert!(before.iter().all(Result::is_ok));
+        }
+    }
+}
+
+/// A file system that fails, with real maps beside reads that fail.
+#[derive(Debug)]
+struct WithMaps(FaultyFileSystem);
+
+#[derive(Debug)]
+struct WithMap(Arc<dyn ReadAt>, Arc<dyn ReadAt>);
+
+impl ReadAt for WithMap {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn bytes(&self) -> Option<&Bytes> {
+        self.1.bytes()
+    }
+}
+
+impl FileSystem for WithMaps {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        self.0.open(path)
+    }
+
+    fn open_mapped(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(WithMap(self.0.open(path)?, RealFileSystem.open_mapped(path)?)))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        self.0.create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.create_directory(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        self.0.list(directory)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.sync_directory(directory)
+    }
 }

@@ -28,6 +28,9 @@ fn real_repo(directory: &Path, run_entries: usize) -> FsIndexRepo {
     open_repo(Arc::new(RealFileSystem), directory, run_entries).unwrap()
 }
 
+/// By positioned reads, and mapped.
+const MODES: [bool; 2] = [false, true];
+
 /// A block as multihash, offset and size.
 type Block = (Vec<u8>, u64, u64);
 

@@ -52,9 +52,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn files_answer_as_a_map_does(blocks in blocks(), run_entries in prop_oneof![1_usize..50, Just(usize::MAX)]) {
+    fn files_answer_as_a_map_does(
+        blocks in blocks(),
+        run_entries in prop_oneof![1_usize..50, Just(usize::MAX)],
+        is_mapped: bool,
+    ) {
         let directory = tempfile::tempdir().unwrap();
-        check(&real_repo(directory.path(), run_entries), &blocks)?;
+        check(&real_repo(directory.path(), run_entries).with_mapping(is_mapped), &blocks)?;
     }
 
     #[test]

@@ -9,12 +9,13 @@ use crate::{meta, names, numbered, parsed, publish, real_repo};
 
 #[test]
 fn it_conforms() {
-    for run_entries in [usize::MAX, 100, 1] {
+    for (run_entries, is_mapped) in [(usize::MAX, false), (usize::MAX, true), (100, true), (1, false)] {
         let directory = tempfile::tempdir().unwrap();
         let count = Cell::new(0);
         conformance::run(|| {
             count.set(count.get() + 1);
-            Arc::new(real_repo(&directory.path().join(count.get().to_string()), run_entries))
+            let directory = directory.path().join(count.get().to_string());
+            Arc::new(real_repo(&directory, run_entries).with_mapping(is_mapped))
         });
         for number in 1..=count.get() {
             let left = names(&directory.path().join(number.to_string()));
