@@ -17,6 +17,7 @@ mod cpu;
 mod crowd;
 mod figure;
 mod gc;
+mod indices;
 mod machine;
 mod raw;
 mod register;
@@ -51,6 +52,10 @@ enum Bench {
     Restart(restart::Options),
     /// Acquires while unused files are collected.
     Gc(gc::Options),
+    /// Opening index files and asking them.
+    IndexOpen(indices::open::Options),
+    /// Building index files.
+    IndexBuild(indices::build::Options),
     /// What `restart` does in processes of their own.
     #[command(hide = true)]
     RestartChild(restart::Order),
@@ -63,6 +68,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Transitions(options) => Report::of(&setup, |report| transitions::run(&setup, &options, report)),
         Bench::Restart(options) => Report::of(&setup, |report| restart::run(&setup, &options, report)),
         Bench::Gc(options) => Report::of(&setup, |report| gc::run(&setup, &options, report)),
+        Bench::IndexOpen(options) => Report::of(&setup, |report| indices::open::run(&setup, &options, report)),
+        Bench::IndexBuild(options) => Report::of(&setup, |report| indices::build::run(&setup, &options, report)),
         Bench::RestartChild(order) => order.obey(),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dagstore_car::MultihashRef;
-use dagstore_fs::{FileSystem, publish};
+use dagstore_fs::{FileSystem, GroupFile, WriteFile, publish, publish_group};
 
 use crate::claims::Claim;
 use crate::entry::{Entry, location};
@@ -23,7 +23,7 @@ pub(crate) struct FileIndexBuilder {
     pub(crate) meta: IndexMeta,
     pub(crate) sorter: Sorter,
     /// The last field, so that the name is free only when all files are gone.
-    pub(crate) _claim: Claim,
+    pub(crate) claim: Claim,
 }
 
 impl IndexBuilder for FileIndexBuilder {
@@ -33,16 +33,40 @@ impl IndexBuilder for FileIndexBuilder {
     }
 
     fn publish(self: Box<Self>) -> Result<IndexSummary> {
-        let Self { file_system, directory, key, meta, mut sorter, _claim } = *self;
+        let (file_system, file, _claim) = self.unpublished();
+        publish(&*file_system, &file.temporary, &file.path, file.write)
+    }
+}
+
+impl FileIndexBuilder {
+    /// Publishes many at once. They have the same file system.
+    pub(crate) fn publish_group(builders: Vec<Self>) -> Vec<Result<IndexSummary>> {
+        let Some(file_system) = builders.first().map(|builder| Arc::clone(&builder.file_system)) else {
+            return Vec::new();
+        };
+        let split = |builder: Self| {
+            let (_, file, claim) = builder.unpublished();
+            (file, claim)
+        };
+        let (files, _claims): (_, Vec<_>) = builders.into_iter().map(split).unzip();
+        publish_group(&*file_system, files)
+    }
+
+    fn unpublished(self) -> Unpublished {
+        let Self { file_system, directory, key, meta, mut sorter, claim } = self;
         let (temporary, path) = (temporary_path(&directory, meta.name), index_path(&directory, meta.name));
         let header = Header { key, meta, entries: sorter.len() };
-        let file_bytes = publish(&*file_system, &temporary, &path, |file| {
-            let failed = |source| Error::Io { operation: "write", path: temporary.clone(), source };
+        let written = temporary.clone();
+        let write = move |file: &mut dyn WriteFile| {
+            let failed = |source| Error::Io { operation: "write", path: written.clone(), source };
             let file_bytes = write_index(file, &header, sorter.sorted()?, failed)?;
             // Before the index is visible, so that an error here doesn't come with an index.
             sorter.remove_runs()?;
-            Ok::<_, Error>(file_bytes)
-        })?;
-        Ok(IndexSummary { entries: header.entries, file_bytes })
+            Ok(IndexSummary { entries: header.entries, file_bytes })
+        };
+        (file_system, GroupFile { temporary, path, write: Box::new(write) }, claim)
     }
 }
+
+/// A file that is yet to be written. Its claim is to live until all files are gone but the index.
+type Unpublished = (Arc<dyn FileSystem>, GroupFile<'static, IndexSummary, Error>, Claim);

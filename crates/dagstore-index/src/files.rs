@@ -1,5 +1,6 @@
 //! A repository of index files in one directory.
 
+use std::any::Any;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::claims::Claims;
 use crate::reader::FileIndex;
 use crate::repo::MAX_VALIDATOR_BYTES;
 use crate::sorter::{RUN_ENTRIES, Sorter};
-use crate::{Error, FingerprintKey, FullIndex, IndexBuilder, IndexMeta, IndexRepo, Result};
+use crate::{Error, FingerprintKey, FullIndex, IndexBuilder, IndexMeta, IndexRepo, IndexSummary, Result};
 
 /// Elsewhere a few large files fill up the addresses.
 const MAPPED_UNLESS_TOLD: bool = cfg!(target_pointer_width = "64");
@@ -62,6 +63,19 @@ impl FsIndexRepo {
         self
     }
 
+    /// A builder that may share a group's file system, or the builder as it came, which then publishes for itself.
+    #[expect(clippy::expect_used, reason = "its type was looked at")]
+    fn own_builder(&self, builder: Box<dyn IndexBuilder>) -> Result<Box<FileIndexBuilder>, Box<dyn IndexBuilder>> {
+        let any: &dyn Any = &*builder;
+        match any.downcast_ref::<FileIndexBuilder>() {
+            Some(ours) if Arc::ptr_eq(&ours.file_system, &self.file_system) => {
+                let any: Box<dyn Any> = builder;
+                Ok(any.downcast().expect("it is one of ours"))
+            }
+            _ => Err(builder),
+        }
+    }
+
     /// The kinds of our own files in the directory.
     fn own_files(&self) -> Result<Vec<(String, OwnFile)>> {
         let entries =
@@ -86,7 +100,25 @@ impl IndexRepo for FsIndexRepo {
         let claim = self.claims.claim(meta.name)?;
         let (file_system, directory) = (Arc::clone(&self.file_system), self.directory.clone());
         let sorter = Sorter::new(Arc::clone(&file_system), directory.clone(), meta.name, self.run_entries);
-        Ok(Box::new(FileIndexBuilder { file_system, directory, key: self.key, meta, sorter, _claim: claim }))
+        Ok(Box::new(FileIndexBuilder { file_system, directory, key: self.key, meta, sorter, claim }))
+    }
+
+    fn publish_group(&self, builders: Vec<Box<dyn IndexBuilder>>) -> Vec<Result<IndexSummary>> {
+        let mut results: Vec<_> = builders.iter().map(|_| None).collect();
+        let (mut places, mut ours) = (Vec::new(), Vec::new());
+        for (place, builder) in builders.into_iter().enumerate() {
+            match self.own_builder(builder) {
+                Ok(builder) => {
+                    places.push(place);
+                    ours.push(*builder);
+                }
+                Err(other) => results[place] = Some(other.publish()),
+            }
+        }
+        for (place, result) in places.into_iter().zip(FileIndexBuilder::publish_group(ours)) {
+            results[place] = Some(result);
+        }
+        results.into_iter().flatten().collect()
     }
 
     fn open(&self, name: OwnName) -> Result<Option<Arc<dyn FullIndex>>> {

@@ -1,5 +1,6 @@
 //! The seam: what a store asks of the place where its indices are.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -30,6 +31,16 @@ pub trait IndexRepo: Debug + Send + Sync + 'static {
     /// [`Error::ValidatorTooLong`](crate::Error::ValidatorTooLong).
     fn builder(&self, meta: IndexMeta) -> Result<Box<dyn IndexBuilder>>;
 
+    /// Publishes many indices, mostly small ones, of builders that this repository made: as a whole that takes far less
+    /// time than one after the other, because the disk is waited for once. The results stand in the builders' order, and
+    /// each index is published or fails for itself, except where they all need what fails.
+    ///
+    /// # Errors
+    /// For each as [`IndexBuilder::publish`].
+    fn publish_group(&self, builders: Vec<Box<dyn IndexBuilder>>) -> Vec<Result<IndexSummary>> {
+        builders.into_iter().map(IndexBuilder::publish).collect()
+    }
+
     /// Opens an index; `None` where there is none.
     ///
     /// # Errors
@@ -59,7 +70,7 @@ pub trait IndexRepo: Debug + Send + Sync + 'static {
 }
 
 /// An index being made. Dropped unpublished, it leaves nothing.
-pub trait IndexBuilder: Debug + Send {
+pub trait IndexBuilder: Any + Debug + Send {
     /// Adds one block: `offset` is where its section starts in the CAR's payload, `data_size` the size of its data in
     /// bytes. Blocks come in any order, and a multihash may come any number of times.
     ///
