@@ -16,7 +16,8 @@ use dagstore_fs::{ReadAt, ReadAtExt};
 use parking_lot::Mutex;
 
 use crate::entry::ENTRY_BYTES;
-use crate::format::{self, ENTRIES_PER_PAGE, FENCE_ENTRY_BYTES, Layout, PAGE_BYTES, TRAILER_BYTES};
+use crate::fence::Fence;
+use crate::format::{self, ENTRIES_PER_PAGE, Layout, PAGE_BYTES, TRAILER_BYTES};
 use crate::{Damage, Error, Result};
 
 /// What is read at once of a fence that is mapped: it stays in the processor's cache.
@@ -42,7 +43,7 @@ pub(crate) struct Content {
 
 /// What was found right.
 struct Checked {
-    fence: Bytes,
+    fence: Fence,
     /// One bit for each page of a mapped file.
     pages: Box<[AtomicU64]>,
 }
@@ -79,8 +80,8 @@ impl Content {
     }
 
     /// The first bytes of each page's first fingerprint.
-    pub(crate) fn fence(&self) -> Result<&[[u8; FENCE_ENTRY_BYTES]]> {
-        Ok(self.checked()?.fence.as_chunks().0)
+    pub(crate) fn fence(&self) -> Result<&Fence> {
+        Ok(&self.checked()?.fence)
     }
 
     /// A page's entries, which are in `buffer` unless the file is mapped. There is a page of this number.
@@ -154,7 +155,7 @@ impl Content {
         format::check_fence(&fence, self.fence_checksum, self.header_checksum).map_err(|what| self.damaged(what))?;
         let words = if self.map.is_some() { self.pages().div_ceil(64) } else { 0 };
         let pages = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Ok(self.checked.get_or_init(|| Checked { fence, pages }))
+        Ok(self.checked.get_or_init(|| Checked { fence: Fence::new(fence), pages }))
     }
 
     fn check_page(&self, page: &[u8; PAGE_BYTES], number: usize) -> Result<()> {

@@ -29,6 +29,11 @@ impl Entry {
         Self::from_bytes(&bytes)
     }
 
+    /// The first 8 bytes of the fingerprint.
+    pub(crate) fn first_word(&self) -> u64 {
+        self.0[0]
+    }
+
     pub(crate) fn from_bytes(bytes: &[u8; ENTRY_BYTES]) -> Self {
         let mut padded = [0; 24];
         padded[..ENTRY_BYTES].copy_from_slice(bytes);

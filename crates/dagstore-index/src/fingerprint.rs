@@ -4,12 +4,15 @@ use std::fmt;
 use std::hash::Hasher;
 
 use dagstore_car::MultihashRef;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::{Hash128, Hasher128, SipHasher24};
 
 use crate::{Error, Result};
 
 /// The bytes of a fingerprint.
 pub const FINGERPRINT_BYTES: usize = 14;
+
+/// The code is hashed as so many bytes.
+const CODE_BYTES: usize = 8;
 
 /// A store's random key. All indices of a store are made under the same one.
 ///
@@ -37,14 +40,27 @@ impl FingerprintKey {
     }
 
     pub(crate) fn of_parts(self, code: u64, digest: &[u8]) -> Fingerprint {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write(&code.to_be_bytes());
-        hasher.write(digest);
-        let hash = u128::from(hasher.finish128()).to_le_bytes();
+        let hasher = SipHasher24::new_with_key(&self.0);
+        // Nearly all digests have 32 bytes, and what lies in one piece of a known length is hashed a third faster.
+        let hash = if let Ok(digest) = <&[u8; 32]>::try_from(digest) {
+            let mut whole = [0; CODE_BYTES + 32];
+            whole[..CODE_BYTES].copy_from_slice(&code.to_be_bytes());
+            whole[CODE_BYTES..].copy_from_slice(digest);
+            hasher.hash(&whole)
+        } else {
+            in_pieces(hasher, code, digest)
+        };
+        let hash = u128::from(hash).to_le_bytes();
         let mut fingerprint = [0; FINGERPRINT_BYTES];
         fingerprint.copy_from_slice(&hash[..FINGERPRINT_BYTES]);
         Fingerprint(fingerprint)
     }
+}
+
+fn in_pieces(mut hasher: SipHasher24, code: u64, digest: &[u8]) -> Hash128 {
+    hasher.write(&code.to_be_bytes());
+    hasher.write(digest);
+    hasher.finish128()
 }
 
 /// Keeps the key out of logs.
@@ -83,6 +99,16 @@ mod tests {
         let multihash = crate::conformance::multihash(0x0001_0203_0405_0607, &[8, 9, 10, 11, 12, 13, 14]);
         let expected = [0x54, 0x93, 0xe9, 0x99, 0x33, 0xb0, 0xa8, 0x11, 0x7e, 0x08, 0xec, 0x0f, 0x97, 0xcf];
         assert_eq!(fingerprint(key, &multihash).0, expected);
+    }
+
+    #[test]
+    fn digests_of_any_length_are_hashed_the_same_way() {
+        let key = FingerprintKey([3; 16]);
+        for length in 0..200_u8 {
+            let digest: Vec<_> = (0..length).collect();
+            let hash = u128::from(in_pieces(SipHasher24::new_with_key(&key.0), 0x12, &digest)).to_le_bytes();
+            assert_eq!(key.of_parts(0x12, &digest).0, hash[..FINGERPRINT_BYTES], "{length}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod conformance;
 mod content;
 mod entry;
 mod error;
+mod fence;
 mod files;
 mod fingerprint;
 mod format;

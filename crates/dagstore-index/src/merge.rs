@@ -31,7 +31,15 @@ impl Iterator for Source {
 
 /// The entries of all sources in order. The first error ends it: what comes after is unspecified.
 #[derive(Debug)]
-pub(crate) struct Merge {
+pub(crate) enum Merge {
+    /// There is nothing to merge.
+    One(Source),
+    Many(Heap),
+}
+
+/// Two sources or more.
+#[derive(Debug)]
+pub(crate) struct Heap {
     sources: Vec<Source>,
     /// The next entry of each source that has one, and which source that is.
     heads: BinaryHeap<Reverse<(Entry, usize)>>,
@@ -39,19 +47,33 @@ pub(crate) struct Merge {
 
 impl Merge {
     pub(crate) fn new(mut sources: Vec<Source>) -> Result<Self> {
+        if sources.len() == 1
+            && let Some(one) = sources.pop()
+        {
+            return Ok(Self::One(one));
+        }
         let mut heads = BinaryHeap::with_capacity(sources.len());
         for (number, source) in sources.iter_mut().enumerate() {
             if let Some(entry) = source.next() {
                 heads.push(Reverse((entry?, number)));
             }
         }
-        Ok(Self { sources, heads })
+        Ok(Self::Many(Heap { sources, heads }))
     }
 }
 
 impl Iterator for Merge {
     type Item = Result<Entry>;
 
+    fn next(&mut self) -> Option<Result<Entry>> {
+        match self {
+            Self::One(source) => source.next(),
+            Self::Many(heap) => heap.next(),
+        }
+    }
+}
+
+impl Heap {
     fn next(&mut self) -> Option<Result<Entry>> {
         let mut head = self.heads.peek_mut()?;
         let Reverse((entry, number)) = *head;

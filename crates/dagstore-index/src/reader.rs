@@ -4,6 +4,7 @@
 //! number of entries; the first look-up checks the fence as a whole. `content.rs` tells how pages are got at.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,10 +14,11 @@ use smallvec::SmallVec;
 
 use crate::content::{Content, PageBuffer, read};
 use crate::entry::{ENTRY_BYTES, location_in};
+use crate::fence::Fence;
 use crate::fingerprint::{FINGERPRINT_BYTES, Fingerprint};
-use crate::format::{self, ENTRIES_PER_PAGE, FENCE_ENTRY_BYTES, Header, PAGE_BYTES, Prologue, TRAILER_BYTES};
+use crate::format::{self, ENTRIES_PER_PAGE, Header, PAGE_BYTES, Prologue, TRAILER_BYTES};
 use crate::scan::Scan;
-use crate::search::{lower_bound, lower_bound_of_even};
+use crate::search::lower_bound;
 use crate::{Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexMeta, Location, Result};
 
 /// An open index file.
@@ -62,19 +64,13 @@ impl FileIndex {
     }
 
     /// The pages that may have entries of what is wanted, of which the first has the first entry, if there is one.
-    fn pages_of(
-        &self,
-        fence: &[[u8; FENCE_ENTRY_BYTES]],
-        wanted: Wanted,
-        buffer: &mut PageBuffer,
-    ) -> Result<std::ops::Range<usize>> {
-        let start = lower_bound_of_even(fence.len(), wanted.prefix, |at| u64::from_be_bytes(fence[at]));
+    fn pages_of(&self, fence: &Fence, wanted: Wanted, buffer: &mut PageBuffer) -> Result<Range<usize>> {
+        let start = fence.lower_bound(wanted.prefix);
         let low = start.saturating_sub(1);
-        let is_prefix = |first: &[u8; FENCE_ENTRY_BYTES]| u64::from_be_bytes(*first) <= wanted.prefix;
-        if !fence.get(start).is_some_and(is_prefix) {
+        if start == fence.len() || fence.first_of(start) > wanted.prefix {
             return Ok(low..start);
         }
-        let end = start + lower_bound(fence.len() - start, 0, |at| is_prefix(&fence[start + at]));
+        let end = start + lower_bound(fence.len() - start, 0, |at| fence.first_of(start + at) <= wanted.prefix);
         Ok(self.first_page(low, end, wanted, buffer)?..end)
     }
 
@@ -116,9 +112,8 @@ impl Wanted {
     }
 
     /// Where in a page it should be, if the page's entries are spread evenly up to the next page's first.
-    fn guess_in_page(self, fence: &[[u8; FENCE_ENTRY_BYTES]], number: usize) -> usize {
-        let first_of = |number| fence.get(number).copied().map_or(u64::MAX, u64::from_be_bytes);
-        let (first, next) = (first_of(number), first_of(number + 1));
+    fn guess_in_page(self, fence: &Fence, number: usize) -> usize {
+        let (first, next) = (fence.first_of(number), fence.first_of(number + 1));
         let between = next.saturating_sub(first) / ENTRIES_PER_PAGE as u64;
         let places = self.prefix.saturating_sub(first).checked_div(between).unwrap_or_default();
         usize::try_from(places).unwrap_or(usize::MAX)

@@ -1,10 +1,10 @@
 //! Runs: sorted entries that wait in temporary files until they are merged.
 
-use std::io::{BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dagstore_fs::{FileSystem, ReadAt, ReadAtExt};
+use dagstore_fs::{FileSystem, ReadAt, ReadAtExt, WriteFile};
 
 use crate::entry::{ENTRY_BYTES, Entry};
 use crate::{Damage, Error, Result};
@@ -34,18 +34,28 @@ impl RunFile {
         entries: impl Iterator<Item = Result<Entry>>,
     ) -> Result<Self> {
         let failed = |operation, source| Error::Io { operation, path: path.to_owned(), source };
-        let file = file_system.create(path).map_err(|source| failed("create", source))?;
+        let mut file = file_system.create(path).map_err(|source| failed("create", source))?;
         let file_system = Arc::clone(file_system);
         let mut run = Self { file_system, path: path.to_owned(), bytes: 0, checksum: 0, level, is_removed: false };
-        let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         for entry in entries {
-            let bytes = entry?.to_bytes();
-            file.write_all(&bytes).map_err(|source| failed("write", source))?;
-            run.checksum = crc32c::crc32c_append(run.checksum, &bytes);
-            run.bytes += ENTRY_BYTES as u64;
+            buffer.extend_from_slice(&entry?.to_bytes());
+            if buffer.len() == BUFFER_BYTES {
+                run.append(&mut *file, &mut buffer).map_err(|source| failed("write", source))?;
+            }
         }
+        run.append(&mut *file, &mut buffer).map_err(|source| failed("write", source))?;
         file.flush().map_err(|source| failed("write", source))?;
         Ok(run)
+    }
+
+    /// Writes what is in the buffer, and empties it.
+    fn append(&mut self, file: &mut dyn WriteFile, buffer: &mut Vec<u8>) -> io::Result<()> {
+        file.write_all(buffer)?;
+        self.checksum = crc32c::crc32c_append(self.checksum, buffer);
+        self.bytes += buffer.len() as u64;
+        buffer.clear();
+        Ok(())
     }
 
     /// The entries.
@@ -70,7 +80,7 @@ impl RunFile {
         Ok(())
     }
 
-    fn failed(&self, operation: &'static str, source: std::io::Error) -> Error {
+    fn failed(&self, operation: &'static str, source: io::Error) -> Error {
         Error::Io { operation, path: self.path.clone(), source }
     }
 }
