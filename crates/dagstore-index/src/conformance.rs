@@ -33,6 +33,7 @@ const CHECKS: &[fn(&dyn IndexRepo)] = &[
     fingerprints_come_in_order,
     what_it_belongs_to_comes_back,
     a_name_is_built_once_at_a_time,
+    groups_are_published_in_order,
     readers_outlive_replacement_and_removal,
     temporaries_of_living_builders_stay,
     indices_are_used_by_many_threads,
@@ -239,6 +240,29 @@ fn a_name_is_built_once_at_a_time(repo: &dyn IndexRepo) {
     assert_found(&*open(repo, 1), &numbered(2), &[]);
     assert_found(&*open(repo, 1), &numbered(3), &[(3, Some(3))]);
     assert_found(&*open(repo, 2), &numbered(1), &[(1, Some(1))]);
+}
+
+fn groups_are_published_in_order(repo: &dyn IndexRepo) {
+    assert!(repo.publish_group(Vec::new()).is_empty());
+    for count in [1, 40] {
+        let filled = |number: u64| {
+            let mut builder = repo.builder(meta(number)).expect("a builder");
+            (0..number).for_each(|block| add(&mut *builder, &numbered(block), number * 1000 + block, 1));
+            builder
+        };
+        let published = repo.publish_group((0..count).map(filled).collect());
+        let entries: Vec<_> = published.into_iter().map(|one| one.expect("an index is published").entries).collect();
+        assert_eq!(entries, (0..count).collect::<Vec<_>>());
+        for number in 0..count {
+            let index = open(repo, number);
+            for block in 0..number {
+                assert_found(&*index, &numbered(block), &[(number * 1000 + block, Some(1))]);
+            }
+            assert_found(&*index, &numbered(number), &[]);
+        }
+    }
+    // The names are free again.
+    publish(repo, 1, &[(numbered(2), 2, 2)]);
 }
 
 fn readers_outlive_replacement_and_removal(repo: &dyn IndexRepo) {

@@ -13,6 +13,8 @@
 //! mounts or the CAR format; it is told multihashes, offsets and sizes.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod attackers;
 mod builder;
 mod claims;
 pub mod conformance;
@@ -29,6 +31,8 @@ mod merge;
 mod reader;
 mod repo;
 mod run;
+#[cfg(test)]
+mod sample;
 mod scan;
 mod search;
 mod sorter;

@@ -25,7 +25,7 @@ use crate::{Damage, Error, FingerprintKey, Fingerprints, FullIndex, IndexMeta, L
 pub(crate) struct FileIndex {
     key: FingerprintKey,
     meta: IndexMeta,
-    content: Arc<Content>,
+    pub(crate) content: Arc<Content>,
 }
 
 impl FileIndex {
@@ -45,7 +45,7 @@ impl FileIndex {
     }
 
     /// Hands over the locations of a fingerprint, the lowest offset first, until `visit` returns `false`.
-    fn search(&self, fingerprint: Fingerprint, mut visit: impl FnMut(Location) -> bool) -> Result<()> {
+    pub(crate) fn search(&self, fingerprint: Fingerprint, mut visit: impl FnMut(Location) -> bool) -> Result<()> {
         let fence = self.content.fence()?;
         let (wanted, mut buffer) = (Wanted::new(fingerprint), None);
         let pages = self.pages_of(fence, wanted, &mut buffer)?;
@@ -194,86 +194,11 @@ fn read_header(path: &Path, file: &dyn ReadAt) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use bytes::Bytes;
-    use dagstore_types::{Attempt, Registration, ShardKey};
+    use std::sync::atomic::Ordering;
 
     use super::*;
     use crate::entry::{Entry, location};
-    use crate::writer::write_index;
-
-    /// Counts the reads.
-    #[derive(Debug)]
-    struct Counted {
-        bytes: Bytes,
-        reads: AtomicU64,
-        is_mapped: bool,
-    }
-
-    impl ReadAt for Counted {
-        fn size(&self) -> u64 {
-            self.bytes.size()
-        }
-
-        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-            self.reads.fetch_add(1, Ordering::Relaxed);
-            self.bytes.read_at(offset, buffer)
-        }
-
-        fn bytes(&self) -> Option<&Bytes> {
-            self.is_mapped.then_some(&self.bytes)
-        }
-    }
-
-    struct Sample {
-        index: FileIndex,
-        file: Arc<Counted>,
-    }
-
-    impl Sample {
-        /// An index of these fingerprints, each at an offset that is its place in the slice.
-        fn new(fingerprints: &[Fingerprint]) -> Self {
-            Self::mapped(fingerprints, false)
-        }
-
-        fn mapped(fingerprints: &[Fingerprint], is_mapped: bool) -> Self {
-            let name = OwnName::new(&ShardKey::new("k").unwrap(), Registration(1), Attempt(1));
-            let meta = IndexMeta { name, car_size: 0, validator: None };
-            let header = Header { key: FingerprintKey([0; 16]), meta, entries: fingerprints.len() as u64 };
-            let entries = (0..).zip(fingerprints).map(|(at, found)| Entry::new(*found, location(at, 1).unwrap()));
-            let failed = |source| Error::Io { operation: "write", path: PathBuf::new(), source };
-            let mut bytes = Vec::new();
-            write_index(&mut bytes, &header, entries.map(Ok), failed).unwrap();
-            let file = Arc::new(Counted { bytes: Bytes::from(bytes), reads: AtomicU64::new(0), is_mapped });
-            let index = FileIndex::open(PathBuf::new(), Arc::clone(&file) as _, name, header.key).unwrap();
-            // The fence is read at the first look-up, and doesn't count.
-            index.content.fence().unwrap();
-            Self { index, file }
-        }
-
-        /// The first offset of a fingerprint, and the reads that it took.
-        fn first(&self, fingerprint: Fingerprint) -> (Option<u64>, u64) {
-            let before = self.file.reads.load(Ordering::Relaxed);
-            let mut found = None;
-            self.index
-                .search(fingerprint, |location| {
-                    found = Some(location.offset);
-                    false
-                })
-                .unwrap();
-            (found, self.file.reads.load(Ordering::Relaxed) - before)
-        }
-    }
-
-    /// A fingerprint of the given first 8 bytes, and the others.
-    fn fingerprint(prefix: u64, rest: u32) -> Fingerprint {
-        let mut bytes = [0; 14];
-        bytes[..8].copy_from_slice(&prefix.to_be_bytes());
-        bytes[10..].copy_from_slice(&rest.to_be_bytes());
-        Fingerprint(bytes)
-    }
+    use crate::sample::{KEY, Sample, fingerprint};
 
     #[test]
     fn a_look_up_is_one_read_nearly_always() {
@@ -294,7 +219,8 @@ mod tests {
     #[test]
     fn each_page_of_a_mapped_file_is_read_once() {
         let spread = u64::MAX / 10_000;
-        let sample = Sample::mapped(&(0..10_000).map(|at| fingerprint(at * spread, 7)).collect::<Vec<_>>(), true);
+        let entry = |at| Entry::new(fingerprint(at * spread, 7), location(at, 1).unwrap());
+        let sample = Sample::of_entries(&(0..10_000).map(entry).collect::<Vec<_>>(), true);
         let reads: u64 = (0..10_000).map(|at| sample.first(fingerprint(at * spread, 7)).1).sum();
         assert_eq!(reads, 10_000_u64.div_ceil(46));
         for at in 0..10_000 {
@@ -309,7 +235,7 @@ mod tests {
             let sample = Sample::new(&(0..count).map(|at| fingerprint(at, 7)).collect::<Vec<_>>());
             let name = sample.index.meta().name;
             let before = sample.file.reads.load(Ordering::Relaxed);
-            FileIndex::open(PathBuf::new(), Arc::clone(&sample.file) as _, name, FingerprintKey([0; 16])).unwrap();
+            FileIndex::open(PathBuf::new(), Arc::clone(&sample.file) as _, name, KEY).unwrap();
             assert_eq!(sample.file.reads.load(Ordering::Relaxed) - before, 3, "{count}");
         }
     }

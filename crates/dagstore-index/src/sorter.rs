@@ -58,7 +58,7 @@ impl Sorter {
     /// [`remove_runs`](Self::remove_runs), which is due when the entries were read.
     pub(crate) fn sorted(&mut self) -> Result<Merge> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        sort(&mut buffer);
+        sort(&mut buffer, Entry::first_word);
         let mut sources = vec![Source::Memory(buffer.into_iter())];
         for run in &self.runs {
             sources.push(Source::Run(run.read()?));
@@ -72,7 +72,7 @@ impl Sorter {
     }
 
     fn spill(&mut self) -> Result<()> {
-        sort(&mut self.buffer);
+        sort(&mut self.buffer, Entry::first_word);
         let path = self.next_path();
         let run = RunFile::write(&self.file_system, &path, 0, self.buffer.iter().copied().map(Ok))?;
         self.buffer.clear();
@@ -106,9 +106,9 @@ impl Sorter {
 
 /// Sorts entries by a number that nearly always tells them apart, which is faster to compare than all of them, and then
 /// those that have the same one.
-fn sort(entries: &mut [Entry]) {
-    entries.sort_unstable_by_key(Entry::first_word);
-    for same in entries.chunk_by_mut(|one, next| one.first_word() == next.first_word()) {
+pub(crate) fn sort<T: Ord>(entries: &mut [T], first_word: impl Fn(&T) -> u64) {
+    entries.sort_unstable_by_key(&first_word);
+    for same in entries.chunk_by_mut(|one, next| first_word(one) == first_word(next)) {
         same.sort_unstable();
     }
 }

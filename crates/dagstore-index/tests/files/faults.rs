@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dagstore_fs::{DirectoryEntry, FileSystem, ReadAt, RealFileSystem, WriteFile};
 use dagstore_index::conformance::KEY;
-use dagstore_index::{Error, IndexRepo, IndexSummary, Result};
+use dagstore_index::{Error, FsIndexRepo, IndexBuilder, IndexRepo, IndexSummary, Result};
 
 use crate::{Block, MODES, meta, names, numbered, open_repo, parsed, publish, real_repo};
 use dagstore_testkit::FaultyFileSystem;
@@ -72,6 +72,53 @@ fn a_disk_that_fails_for_ever_shows_nothing_incomplete() {
         build(&FaultyFileSystem::faultless(), directory.path()).unwrap();
         assert_complete(directory.path());
     }
+}
+
+/// Each index of a group is there as a whole or not at all, and its result tells which.
+#[test]
+fn a_group_that_fails_at_any_call_tells_what_there_is() {
+    for for_ever in [false, true] {
+        for failing in 1.. {
+            let directory = tempfile::tempdir().unwrap();
+            let file_system = FaultyFileSystem::new(failing, for_ever);
+            let Ok(repo) = open_repo(Arc::new(file_system.clone()), directory.path(), 40) else { continue };
+            let Ok(builders) = builders(&repo) else { continue };
+            let results = repo.publish_group(builders);
+            let temporaries = names(directory.path()).iter().filter(|name| !name.ends_with(".idx")).count();
+            assert!(for_ever || temporaries == 0, "call {failing} failed");
+            let repo = real_repo(directory.path(), usize::MAX);
+            assert_eq!(repo.remove_temporaries().unwrap(), temporaries);
+            for (number, result) in (0..3).zip(&results) {
+                let index = repo.open(meta(number).name).unwrap();
+                // Where nothing can be removed any more, an index whose directory couldn't be synced stays, complete.
+                assert!(result.is_ok() == index.is_some() || for_ever, "call {failing} failed: {result:?}");
+                let Some(index) = index else { continue };
+                for block in 0..50 {
+                    let found = index.find_first(parsed(&numbered(number * 100 + block))).unwrap();
+                    assert_eq!(found.unwrap().offset, block);
+                }
+            }
+            if !file_system.has_failed() {
+                assert!(failing > 25, "only {failing} calls were made");
+                assert!(results.iter().all(|result| result.as_ref().unwrap().entries == 50));
+                break;
+            }
+            assert!(results.iter().any(Result::is_err), "call {failing} failed unnoticed");
+            publish(&repo, 1, &blocks()).unwrap();
+        }
+    }
+}
+
+/// Builders of three indices of 50 blocks each, with runs.
+fn builders(repo: &FsIndexRepo) -> Result<Vec<Box<dyn IndexBuilder>>> {
+    let build = |number| {
+        let mut builder = repo.builder(meta(number))?;
+        for block in 0..50 {
+            builder.add(parsed(&numbered(number * 100 + block)), block, 1)?;
+        }
+        Ok(builder)
+    };
+    (0..3).map(build).collect()
 }
 
 /// An error in the middle of adding concerns that block alone.

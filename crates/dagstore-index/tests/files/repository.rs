@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use dagstore_index::{IndexRepo, Location, MAX_OFFSET, MAX_SIZE, conformance};
+use dagstore_index::{IndexRepo, Location, MAX_OFFSET, MAX_SIZE, MemoryIndexRepo, conformance};
 
 use crate::{meta, names, numbered, parsed, publish, real_repo};
 
@@ -45,6 +45,25 @@ fn runs_of_several_levels_are_merged() {
         let expected: Vec<_> = (0..1100).filter(|offset| offset % 900 == number).collect();
         assert_eq!(offsets, expected);
     }
+}
+
+/// Builders of elsewhere are published, too, though not together with the others.
+#[test]
+fn a_group_may_have_builders_of_another_repository() {
+    let directory = tempfile::tempdir().unwrap();
+    let [ours, other] = ["ours", "other"].map(|name| real_repo(&directory.path().join(name), usize::MAX));
+    let memory = MemoryIndexRepo::new();
+    let builders = [&ours as &dyn IndexRepo, &other, &memory, &ours].into_iter().zip(1..);
+    let filled = |(repo, count): (&dyn IndexRepo, u64)| {
+        let mut builder = repo.builder(meta(count)).unwrap();
+        (0..count).for_each(|number| builder.add(parsed(&numbered(number)), number, 1).unwrap());
+        builder
+    };
+    let published = ours.publish_group(builders.map(filled).collect());
+    let entries: Vec<_> = published.into_iter().map(|one| one.unwrap().entries).collect();
+    assert_eq!(entries, [1, 2, 3, 4]);
+    let is_there = |repo: &dyn IndexRepo, count| repo.open(meta(count).name).unwrap().is_some();
+    assert!(is_there(&ours, 1) && is_there(&other, 2) && is_there(&memory, 3) && is_there(&ours, 4));
 }
 
 #[test]
