@@ -229,7 +229,7 @@ fn a_walk_ends_with_the_first_damage() {
             let mut bytes = sample.bytes.clone();
             bytes[1024 + 1024 * page + 500] ^= 1;
             let index = sample.open_with(&bytes).unwrap().unwrap();
-            let found: Vec<_> = index.fingerprints(KEY).collect();
+            let found: Vec<_> = index.fingerprints(KEY).take(1000).collect();
             let (last, before) = found.split_last().unwrap();
             let number = page as u64;
             assert!(
@@ -240,7 +240,7 @@ fn a_walk_ends_with_the_first_damage() {
         let index = sample.open_with(&sample.bytes).unwrap().unwrap();
         assert_eq!(index.clone().fingerprints(KEY).map(Result::unwrap).count(), 120);
         OpenOptions::new().write(true).open(sample.path()).unwrap().set_len(3000).unwrap();
-        let found: Vec<_> = index.fingerprints(KEY).collect();
+        let found: Vec<_> = index.fingerprints(KEY).take(1000).collect();
         assert!(matches!(found[..], [Err(Error::Damaged { what: Damage::Length { .. }, .. })]), "{found:?}");
     });
 }
