@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dagstore::datastore::{Batch, Datastore, Durability, Namespace, Result, RowStream};
+use dagstore::datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 
 use crate::shards::SHARDS;
 
@@ -81,6 +81,10 @@ impl Datastore for Counting {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.inner.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
     }
 
     async fn sync(&self) -> Result<()> {

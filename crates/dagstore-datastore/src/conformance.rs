@@ -30,6 +30,7 @@
 
 mod batches;
 pub mod crash;
+mod few;
 mod lifecycle;
 mod loads;
 mod rows;
@@ -138,6 +139,13 @@ const CHECKS: &[(&str, Check)] = checks![
     scans::pages_of_small_rows,
     scans::scan_while_writing,
     scans::scans_see_what_was_written,
+    few::first_rows,
+    few::rows_behind_a_key,
+    few::few_rows_of_prefixes,
+    few::few_rows_are_a_page_at_most,
+    few::few_rows_of_namespaces,
+    few::few_rows_see_what_was_written,
+    few::few_rows_show_whole_batches,
     tasks::concurrent_writers,
     tasks::pages_show_whole_batches,
     tasks::batches_appear_at_once,

@@ -4,7 +4,7 @@
 //! datastore, whose methods do the rest:
 //!
 //! * Writes, syncs, opening, reopening and closing run on one thread, in the order in which they were asked for.
-//! * Single rows are read inline: a hop to another thread costs more than the read.
+//! * Single rows, and a few at a time, are read inline: a hop to another thread costs more than the read.
 //! * Scans are read page by page on a second thread, and one page ahead of whoever takes them. They don't delay writes
 //!   that way, they work without a runtime, and unlike in a runtime's blocking pool a hung one doesn't hang the program's
 //!   exit.
@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | a write, a sync | writes, syncs, reopening and closing behind it. Reads and scans go on |
 //! | a page of a scan | other scans; reopening and closing, once they have begun |
-//! | a read of one row | its thread, which may be one of the runtime's; reopening and closing, once they have begun |
+//! | a read of one row, or of a few | its thread, which may be one of the runtime's; reopening and closing, once they have begun |
 //! | opening again, or closing | writes, syncs, reopening and closing behind it. Reads and scans fail at once: as [`ErrorClass::Transient`] while it is opened again, with [`Error::Closed`] while it is closed |
 //!
 //! Whoever waits can stop waiting by dropping the future. What got into the thread's queue by then is done all the same,
@@ -35,6 +35,7 @@ use std::thread::panicking;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use crate::page::Start;
 use crate::thread::{Worker, WorkerError};
 use crate::{Batch, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
 
@@ -58,6 +59,14 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// Of any class.
     fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage>;
+
+    /// The first rows whose keys start with `prefix` and come behind `after`, which starts with `prefix` where it is given:
+    /// at most `limit` of them, which is at least 1, or as many as it takes for the page to be full. Of one state, at least
+    /// as new as every write that returned before the call.
+    ///
+    /// # Errors
+    /// Of any class.
+    fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage>;
 
     /// Applies a batch that has writes, none of them over the limits. Never called twice at the same time.
     ///
@@ -138,6 +147,18 @@ impl<E: Engine> Embedded<E> {
     /// As there.
     pub fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
         self.read("get", |engine| engine.get(namespace, key))
+    }
+
+    /// As [`Datastore::rows`](crate::Datastore::rows).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.read("rows", |engine| match Start::of(prefix, after) {
+            Start::First if limit > 0 => engine.rows(namespace, prefix, None, limit),
+            Start::Behind(after) if limit > 0 => engine.rows(namespace, prefix, Some(after), limit),
+            _ => Ok(RowPage::new()),
+        })
     }
 
     /// Reads from the engine here and now, in a way of its own.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::page::stream_of_pages;
+use crate::page::{Start, stream_of_pages};
 use crate::{Batch, Datastore, Durability, Error, Namespace, Result, RowPage, RowStream};
 
 const NAME: &str = "memory";
@@ -73,7 +73,11 @@ impl Datastore for MemoryDatastore {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         let (shared, prefix) = (Arc::clone(&self.shared), prefix.to_vec());
-        stream_of_pages(move |after| ready(shared.page(namespace, &prefix, after.as_deref())))
+        stream_of_pages(move |after| ready(shared.page(namespace, &prefix, after.as_deref(), usize::MAX)))
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.shared.page(namespace, prefix, after, limit)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -98,17 +102,21 @@ impl Shared {
         }
     }
 
-    fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage> {
-        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+    fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        let start = match Start::of(prefix, after) {
+            Start::First => Bound::Included(prefix),
+            Start::Behind(after) => Bound::Excluded(after),
+            Start::Nowhere => return self.with_rows(|_| RowPage::new()),
+        };
         self.with_rows(|rows| {
             let mut page = RowPage::new();
             let Some(table) = rows.get(&namespace) else { return page };
             let range = table.range::<[u8], _>((start, Bound::Unbounded));
             for (key, value) in range.take_while(|(key, _)| key.starts_with(prefix)) {
-                page.push(key, value);
-                if page.is_full() {
+                if page.has(limit) {
                     break;
                 }
+                page.push(key, value);
             }
             page
         })

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::{Batch, Datastore, Durability, Error, ErrorClass, Namespace, Result, RowStream};
+use crate::{Batch, Datastore, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
 
 /// Counter of calls that have ended, by `backend`, `operation` and `result`.
 ///
-/// Operations: `get`, `write` (synced), `write_buffered`, `bulk_load`, `scan_page`, `sync`, `reopen`, `close`. Results:
-/// `ok`, `transient`, `needs_reopen`, `fenced`, `permanent`, `corrupt`, and `dropped` for a call whose caller went away
+/// Operations: `get`, `rows`, `write` (synced), `write_buffered`, `bulk_load`, `scan_page`, `sync`, `reopen`, `close`.
+/// Results: `ok`, `transient`, `needs_reopen`, `fenced`, `permanent`, `corrupt`, and `dropped` for a call whose caller went away
 /// before it ended. A page of a scan counts as a call, and so does the end behind the last one.
 pub const CALLS: &str = "dagstore_datastore_calls_total";
 
@@ -22,7 +22,7 @@ pub const CALLS: &str = "dagstore_datastore_calls_total";
 pub const CALL_SECONDS: &str = "dagstore_datastore_call_seconds";
 
 /// Counter of rows, by `backend` and `operation`: those of a `write`, `write_buffered` or `bulk_load` (puts and deletions)
-/// that ended well, and those that a `get` or a `scan_page` returned.
+/// that ended well, and those that a `get`, a `rows` or a `scan_page` returned.
 pub const ROWS: &str = "dagstore_datastore_rows_total";
 
 /// Counter of the bytes of keys and values, by `backend` and `operation`, of the rows in [`ROWS`]; of a `get` those of the
@@ -38,6 +38,7 @@ pub const BYTES: &str = "dagstore_datastore_bytes_total";
 pub struct Metered {
     inner: Arc<dyn Datastore>,
     get: Meter,
+    rows: Meter,
     write: Meter,
     write_buffered: Meter,
     bulk_load: Meter,
@@ -53,6 +54,7 @@ impl Metered {
         let meter = |operation| Meter::new(inner.name(), operation);
         Self {
             get: meter("get"),
+            rows: meter("rows"),
             write: meter("write"),
             write_buffered: meter("write_buffered"),
             bulk_load: meter("bulk_load"),
@@ -103,6 +105,13 @@ impl Datastore for Metered {
             Some((page.transpose()?, (pages, meter)))
         });
         metered.boxed()
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        let call = self.rows.begin();
+        let page = call.end(self.inner.rows(namespace, prefix, after, limit).await)?;
+        self.rows.count(page.len(), page.byte_len());
+        Ok(page)
     }
 
     async fn bulk_load(&self, namespace: Namespace, rows: RowStream) -> Result<()> {

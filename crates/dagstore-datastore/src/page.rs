@@ -57,6 +57,11 @@ impl RowPage {
         Some(&self.bytes[start..key_end])
     }
 
+    /// Whether the page has as many rows as wanted, or is full.
+    pub(crate) fn has(&self, limit: usize) -> bool {
+        self.len() >= limit || self.is_full()
+    }
+
     /// The rows as `(key, value)`, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
@@ -65,6 +70,27 @@ impl RowPage {
             start = value_end;
             row
         })
+    }
+}
+
+/// Where the rows that start with a prefix and come behind some bytes begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start<'a> {
+    /// With the prefix.
+    First,
+    /// Behind this, which starts with the prefix.
+    Behind(&'a [u8]),
+    /// Behind all of them.
+    Nowhere,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn of(prefix: &[u8], after: Option<&'a [u8]>) -> Self {
+        match after {
+            Some(after) if after.starts_with(prefix) => Self::Behind(after),
+            Some(after) if after > prefix => Self::Nowhere,
+            _ => Self::First,
+        }
     }
 }
 
@@ -116,6 +142,26 @@ mod tests {
         assert!(!page.is_full());
         page.push(b"z", &vec![0; RowPage::TARGET_BYTES]);
         assert!(page.is_full());
+    }
+
+    #[test]
+    fn rows_begin_within_their_prefix_or_nowhere() {
+        for (prefix, after, expected) in [
+            ("b", None, Start::First),
+            ("b", Some(""), Start::First),
+            ("b", Some("a"), Start::First),
+            ("b", Some("azz"), Start::First),
+            ("b", Some("b"), Start::Behind(b"b")),
+            ("b", Some("bb"), Start::Behind(b"bb")),
+            ("b", Some("c"), Start::Nowhere),
+            ("bb", Some("b"), Start::First),
+            ("bb", Some("bc"), Start::Nowhere),
+            ("", Some(""), Start::Behind(b"")),
+            ("", Some("z"), Start::Behind(b"z")),
+        ] {
+            let start = Start::of(prefix.as_bytes(), after.map(str::as_bytes));
+            assert_eq!(start, expected, "{prefix:?} behind {after:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Batch, Datastore, Durability, Error, Namespace, Result, RowStream};
+use crate::{Batch, Datastore, Durability, Error, Namespace, Result, RowPage, RowStream};
 
 /// Another datastore, of which nothing can be changed through this handle: for looking into a store.
 ///
@@ -50,6 +50,10 @@ impl Datastore for ReadOnly {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.inner.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
     }
 
     async fn bulk_load(&self, _namespace: Namespace, _rows: RowStream) -> Result<()> {

@@ -71,15 +71,22 @@ pub trait Datastore: Debug + Send + Sync + 'static {
     /// An error ends the stream: rows before it are valid, and the scan is incomplete.
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream;
 
-    /// The first rows whose keys start with `prefix` and come behind `after`: at most `limit` of them, and about a
-    /// [page](RowPage::TARGET_BYTES) at most. Fewer than `limit` rows that aren't a full page are the last ones, as with
-    /// [`RowPage::is_full`]. They show one state of the namespace, at least as new as every write that returned before
-    /// the call. This is for looking a few rows up, again and again; a [scan](Self::scan) is for many.
+    /// The first rows whose keys start with `prefix` and come behind `after`, in ascending order: at most `limit` of them,
+    /// and none behind the one with which they are a [full page](RowPage::is_full). So an answer of fewer rows than
+    /// `limit` that isn't full has all there are, and the last key of any other is the next call's `after`.
     ///
-    /// The default takes them out of a scan, which reads more than it needs.
+    /// `after` needs to be no key of a row, and may be any bytes: without the prefix, it lies before all rows or behind
+    /// them. A `limit` of 0 gives no rows, and tells nothing about what is there.
+    ///
+    /// What it shows is at least as new as every write that returned before the call. It is one state, as a page of a
+    /// scan is; the default's may be several, in the order of the rows, where it takes them out of several pages.
+    ///
+    /// This is for looking a few rows up, again and again, by prefixes most of which may have none; a
+    /// [scan](Self::scan) is for many. The default takes the rows out of a scan, which reads all that come before
+    /// `after`, and more than it needs.
     ///
     /// # Errors
-    /// Of any class.
+    /// Of any class; that there are no such rows is none. A closed datastore fails whatever the `limit` is.
     async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
         rows_of_scan(self.scan(namespace, prefix), after, limit).await
     }
@@ -144,14 +151,15 @@ pub trait Datastore: Debug + Send + Sync + 'static {
 /// What [`Datastore::rows`] gives where a backend has nothing better than a scan.
 async fn rows_of_scan(mut scan: RowStream, after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
     let mut rows = RowPage::new();
-    while let Some(page) = scan.next().await {
-        for (key, value) in page?.iter() {
-            if rows.len() >= limit || rows.is_full() {
+    while let Some(page) = scan.next().await.transpose()? {
+        for (key, value) in page.iter().filter(|(key, _)| after.is_none_or(|after| after < *key)) {
+            if rows.has(limit) {
                 return Ok(rows);
             }
-            if after.is_none_or(|after| after < key) {
-                rows.push(key, value);
-            }
+            rows.push(key, value);
+        }
+        if rows.has(limit) {
+            break;
         }
     }
     Ok(rows)

@@ -61,6 +61,10 @@ impl Datastore for RedbDatastore {
         self.embedded.scan(namespace, prefix)
     }
 
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.embedded.rows(namespace, prefix, after, limit)
+    }
+
     async fn sync(&self) -> Result<()> {
         self.embedded.sync().await
     }
@@ -90,21 +94,11 @@ impl Engine for RedbEngine {
     }
 
     fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage> {
-        let mut page = RowPage::new();
-        let Some(table) = self.table("scan", namespace)? else { return Ok(page) };
-        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let rows = table.range::<&[u8]>((start, Bound::Unbounded)).map_err(|error| failed("scan", error))?;
-        for row in rows {
-            let (key, value) = row.map_err(|error| failed("scan", error))?;
-            if !key.value().starts_with(prefix) {
-                break;
-            }
-            page.push(key.value(), value.value());
-            if page.is_full() {
-                break;
-            }
-        }
-        Ok(page)
+        self.read("scan", namespace, prefix, after, usize::MAX)
+    }
+
+    fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.read("rows", namespace, prefix, after, limit)
     }
 
     fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
@@ -145,6 +139,31 @@ impl RedbEngine {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             table => table.map(Some).map_err(|error| failed(operation, error)),
         }
+    }
+
+    fn read(
+        &self,
+        operation: &'static str,
+        namespace: Namespace,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RowPage> {
+        let mut page = RowPage::new();
+        let Some(table) = self.table(operation, namespace)? else { return Ok(page) };
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let rows = table.range::<&[u8]>((start, Bound::Unbounded)).map_err(|error| failed(operation, error))?;
+        for row in rows {
+            let (key, value) = row.map_err(|error| failed(operation, error))?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            page.push(key.value(), value.value());
+            if page.len() >= limit || page.is_full() {
+                break;
+            }
+        }
+        Ok(page)
     }
 
     fn commit(

@@ -45,7 +45,7 @@ fn classify(operation: &str, kind: ErrorKind, message: &str) -> (ErrorClass, &'s
             (ErrorClass::Permanent, "let this user read and write the directory and its files")
         }
         // Reading has changed nothing, and RocksDB reads on.
-        ErrorKind::IOError if operation == "get" || operation == "scan" => {
+        ErrorKind::IOError if ["get", "rows", "scan"].contains(&operation) => {
             (ErrorClass::Transient, "look after its disk")
         }
         ErrorKind::IOError if is_full(message) => {

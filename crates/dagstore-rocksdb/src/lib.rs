@@ -22,6 +22,7 @@ mod builder;
 mod error;
 mod families;
 mod load;
+mod lookup;
 mod store;
 
 pub use builder::RocksdbBuilder;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,14 +18,16 @@ use crate::RocksdbBuilder;
 use crate::error::{BACKEND, failed};
 use crate::families::{Families, family_name};
 use crate::load::Loads;
+use crate::lookup::{Opened, Sweeper, Wanted};
 
 /// A datastore in one RocksDB directory.
 ///
 /// To be sure that the directory is free again, [`close`](Datastore::close) it: a dropped datastore frees it a moment
 /// later.
 pub struct RocksdbDatastore {
-    embedded: Embedded<RocksdbEngine>,
+    pub(crate) embedded: Arc<Embedded<RocksdbEngine>>,
     loads: Loads,
+    pub(crate) sweeper: Sweeper,
 }
 
 impl RocksdbDatastore {
@@ -46,8 +49,9 @@ impl RocksdbDatastore {
         O: Fn(Opening) -> Result<DB> + Send + Sync + 'static,
     {
         let families = Arc::clone(&loads.families);
-        let open = move |opening| Ok(RocksdbEngine { database: open(opening)?, families: Arc::clone(&families) });
-        Ok(Self { embedded: Embedded::open(BACKEND, place, open).await?, loads })
+        let open = move |opening| Ok(RocksdbEngine::new(open(opening)?, Arc::clone(&families)));
+        let embedded = Arc::new(Embedded::open(BACKEND, place, open).await?);
+        Ok(Self { embedded, loads, sweeper: Sweeper::new(UNUSED) })
     }
 }
 
@@ -79,6 +83,14 @@ impl Datastore for RocksdbDatastore {
         self.embedded.scan(namespace, prefix)
     }
 
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        let page = self.embedded.rows(namespace, prefix, after, limit);
+        if self.loads.families.prefix_bytes(family_name(namespace)).is_some() {
+            self.sweeper.wake(&self.embedded);
+        }
+        page
+    }
+
     async fn sync(&self) -> Result<()> {
         self.embedded.sync().await
     }
@@ -92,26 +104,29 @@ impl Datastore for RocksdbDatastore {
     }
 }
 
+/// How long an iterator is kept for the next look-up, at least.
+const UNUSED: Duration = Duration::from_millis(500);
+
 /// What RocksDB puts before a batch's writes, and at most between them: tag, column family and two lengths.
 const HEADER_BYTES: usize = 12;
 const ROW_BYTES: usize = 1 + 5 + 2 + 4;
 
 pub(crate) struct RocksdbEngine {
-    database: DB,
+    pub(crate) opened: Opened,
     /// For column families that are made later.
     families: Arc<Families>,
 }
 
 impl Engine for RocksdbEngine {
     fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
-        let Some(family) = self.database.cf_handle(family_name(namespace)) else { return Ok(None) };
-        let value = self.database.get_pinned_cf(&family, key).map_err(|error| failed("get", error))?;
+        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(None) };
+        let value = self.database().get_pinned_cf(&family, key).map_err(|error| failed("get", error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage> {
         let mut page = RowPage::new();
-        let Some(family) = self.database.cf_handle(family_name(namespace)) else { return Ok(page) };
+        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(page) };
         let mut options = ReadOptions::default();
         options.set_iterate_range(PrefixRange(prefix));
         // A filter says nothing of prefixes that are shorter than its own.
@@ -123,7 +138,7 @@ impl Engine for RocksdbEngine {
         options.fill_cache(false);
         // What is read ahead of the page's end is read in vain.
         options.set_readahead_size(RowPage::TARGET_BYTES / 4);
-        let mut rows = self.database.raw_iterator_cf_opt(&family, options);
+        let mut rows = self.database().raw_iterator_cf_opt(&family, options);
         match after {
             None => rows.seek(prefix),
             // The key that comes next after another one is that one and a zero byte.
@@ -138,6 +153,15 @@ impl Engine for RocksdbEngine {
         }
         rows.status().map_err(|error| failed("scan", error))?;
         Ok(page)
+    }
+
+    fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        let (family, wanted) = (family_name(namespace), Wanted { prefix, after, limit });
+        if self.families.prefix_bytes(family).is_some_and(|bytes| bytes <= prefix.len()) {
+            return self.opened.rows_of_filtered(family, wanted);
+        }
+        let handle = self.database().cf_handle(family);
+        handle.map_or_else(|| Ok(RowPage::new()), |handle| self.opened.rows(&handle, wanted))
     }
 
     fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
@@ -157,21 +181,21 @@ impl Engine for RocksdbEngine {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Synced);
-        self.database.write_opt(rows, &options).map_err(|error| failed("write", error))
+        self.database().write_opt(rows, &options).map_err(|error| failed("write", error))
     }
 
     fn sync(&self) -> Result<()> {
-        self.database.flush_wal(true).map_err(|error| failed("sync", error))
+        self.database().flush_wal(true).map_err(|error| failed("sync", error))
     }
 
     fn finish(&self) -> Result<()> {
         self.sync()?;
         // What the log holds is durable, and the next opening would only have to replay it: so a failure here is no loss.
-        for name in DB::list_cf(&Options::default(), self.database.path()).unwrap_or_default() {
-            let Some(family) = self.database.cf_handle(&name) else { continue };
-            let in_memory = self.database.property_int_value_cf(&family, properties::CUR_SIZE_ALL_MEM_TABLES);
+        for name in DB::list_cf(&Options::default(), self.database().path()).unwrap_or_default() {
+            let Some(family) = self.database().cf_handle(&name) else { continue };
+            let in_memory = self.database().property_int_value_cf(&family, properties::CUR_SIZE_ALL_MEM_TABLES);
             if in_memory.is_ok_and(|bytes| bytes.is_some_and(|bytes| bytes >= WORTH_A_FLUSH_BYTES)) {
-                let _left_to_be_replayed = self.database.flush_cf_opt(&family, &FlushOptions::default());
+                let _left_to_be_replayed = self.database().flush_cf_opt(&family, &FlushOptions::default());
             }
         }
         Ok(())
@@ -182,14 +206,22 @@ impl Engine for RocksdbEngine {
 const WORTH_A_FLUSH_BYTES: u64 = 4 * 1024 * 1024;
 
 impl RocksdbEngine {
+    fn new(database: DB, families: Arc<Families>) -> Self {
+        Self { opened: Opened::of(database), families }
+    }
+
+    fn database(&self) -> &DB {
+        self.opened.database()
+    }
+
     /// A namespace's column family, made where there is none. Only the writing thread makes any.
     fn family(&self, namespace: Namespace) -> Result<Arc<BoundColumnFamily<'_>>> {
         let name = family_name(namespace);
         loop {
-            if let Some(family) = self.database.cf_handle(name) {
+            if let Some(family) = self.database().cf_handle(name) {
                 return Ok(family);
             }
-            self.database.create_cf(name, self.families.options(name)).map_err(|error| failed("write", error))?;
+            self.database().create_cf(name, self.families.options(name)).map_err(|error| failed("write", error))?;
         }
     }
 
@@ -200,19 +232,19 @@ impl RocksdbEngine {
         self.sync()?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        let ingested = self.database.ingest_external_file_cf_opts(&family, &options, vec![file]);
+        let ingested = self.database().ingest_external_file_cf_opts(&family, &options, vec![file]);
         ingested.map_err(|error| failed("bulk load", error))
     }
 
     /// Whether a namespace has so many fresh files that look-ups suffer, and compaction is at work on them. Where it
     /// isn't, because it failed for instance, waiting would help nobody.
     pub(crate) fn lags_behind(&self, namespace: Namespace, max_fresh_files: u64) -> Result<bool> {
-        let Some(family) = self.database.cf_handle(family_name(namespace)) else { return Ok(false) };
+        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(false) };
         let property = |name: &properties::PropName| {
-            let value = self.database.property_int_value_cf(&family, name);
+            let value = self.database().property_int_value_cf(&family, name);
             value.map(Option::unwrap_or_default).map_err(|error| failed("bulk load", error))
         };
-        let files = self.database.property_value_cf(&family, properties::num_files_at_level(0));
+        let files = self.database().property_value_cf(&family, properties::num_files_at_level(0));
         let files = files.map_err(|error| failed("bulk load", error))?.and_then(|files| files.parse::<u64>().ok());
         Ok(files.unwrap_or_default() >= max_fresh_files
             && property(properties::BACKGROUND_ERRORS)? == 0
@@ -236,7 +268,7 @@ mod tests {
         options.enable_statistics();
         let families = Arc::new(Families::new(options.clone(), &cache, &[]));
         let database = open_database(&directory.path().join("rows"), &families, Opening::First, true).unwrap();
-        let engine = RocksdbEngine { database, families };
+        let engine = RocksdbEngine::new(database, families);
         let mut batch = Batch::new();
         batch.put(Namespace::new("rows"), b"key", b"value");
         engine.write(&batch, Durability::Buffered).unwrap();

@@ -98,6 +98,20 @@ impl Datastore for SimDatastore {
         futures_util::stream::iter(pages).boxed()
     }
 
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.world.takes_time(0).await;
+        self.check_read("rows")?;
+        let (disk, mut page) = (self.world.disk.lock(), RowPage::new());
+        let rows = disk.current.iter().filter(|((of, key), _)| *of == namespace && key.starts_with(prefix));
+        for ((_, key), value) in rows.filter(|((_, key), _)| after.is_none_or(|after| after < key.as_slice())) {
+            if page.len() >= limit || page.is_full() {
+                break;
+            }
+            page.push(key, &value.bytes);
+        }
+        Ok(page)
+    }
+
     async fn sync(&self) -> Result<()> {
         self.check_alive("sync")?;
         self.world.takes_time(0).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_datastore::{
-    Batch, Datastore, Durability, Error, ErrorClass, MemoryDatastore, Namespace, Result, RowStream,
+    Batch, Datastore, Durability, Error, ErrorClass, MemoryDatastore, Namespace, Result, RowPage, RowStream,
 };
 use parking_lot::Mutex;
 
@@ -141,6 +141,10 @@ impl Datastore for FaultyDatastore {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.inner.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
     }
 
     async fn sync(&self) -> Result<()> {

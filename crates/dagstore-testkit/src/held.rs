@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowStream};
+use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -75,6 +75,10 @@ impl Datastore for HeldDatastore {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.inner.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
     }
 
     async fn sync(&self) -> Result<()> {

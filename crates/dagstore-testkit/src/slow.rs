@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_datastore::thread::Worker;
-use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowStream};
+use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 
 /// Another datastore, of which every sync takes longer by the same time, as on a slower disk. Syncs wait one after the
 /// other, and other calls don't wait for them.
@@ -57,6 +57,10 @@ impl Datastore for SlowDatastore {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.inner.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
     }
 
     async fn sync(&self) -> Result<()> {

@@ -55,6 +55,10 @@ pub(super) async fn calls_after_close(bench: &Bench<'_>) -> Outcome {
     store.close().await?;
     expect_closed("get", store.get(ROWS, b"key").await)?;
     expect_closed("get of another namespace", store.get(OTHER, b"key").await)?;
+    for limit in [0, 1] {
+        expect_closed("rows", store.rows(ROWS, b"k", None, limit).await)?;
+        expect_closed("rows behind all with the prefix", store.rows(ROWS, b"k", Some(b"z"), limit).await)?;
+    }
     for durability in [Durability::Synced, Durability::Buffered] {
         let batch = puts(ROWS, [(&b"key"[..], &b"late"[..])]);
         expect_closed("write", store.write(batch, durability).await)?;

@@ -98,7 +98,7 @@ pub(super) async fn batches_appear_at_once(bench: &Bench<'_>) -> Outcome {
 }
 
 /// Writes one number into ten rows of each namespace, as one batch.
-async fn stamp(store: &dyn Datastore, namespaces: &[Namespace], number: u64) -> Outcome {
+pub(super) async fn stamp(store: &dyn Datastore, namespaces: &[Namespace], number: u64) -> Outcome {
     let mut batch = Batch::new();
     for namespace in namespaces {
         for digit in b'0'..=b'9' {
@@ -109,7 +109,7 @@ async fn stamp(store: &dyn Datastore, namespaces: &[Namespace], number: u64) -> 
 }
 
 /// Writers that stamp, and a flag that is set when all of them have ended.
-fn spawn_stampers(
+pub(super) fn spawn_stampers(
     store: &Arc<dyn Datastore>,
     namespaces: &'static [Namespace],
 ) -> (Vec<JoinHandle<Outcome>>, Arc<AtomicBool>) {
@@ -137,7 +137,7 @@ impl Drop for SetOnDrop {
     }
 }
 
-async fn join(tasks: Vec<JoinHandle<Outcome>>) -> Outcome {
+pub(super) async fn join(tasks: Vec<JoinHandle<Outcome>>) -> Outcome {
     for task in tasks {
         task.await.map_err(|error| Problem::new(format!("a task ended badly: {error}")))??;
     }

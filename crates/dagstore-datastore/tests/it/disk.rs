@@ -60,7 +60,7 @@ pub(crate) enum Act {
 }
 
 impl Disk {
-    /// Lets the next call of `operation` (`open`, `get`, `page`, `write`, `sync`) do something else.
+    /// Lets the next call of `operation` (`open`, `get`, `page`, `rows`, `write`, `sync`) do something else.
     pub(crate) fn next(&self, operation: &'static str, act: Act) {
         self.0.lock().script.push((operation, act));
     }
@@ -124,6 +124,23 @@ impl Drop for DiskEngine {
     }
 }
 
+impl DiskEngine {
+    fn read(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> RowPage {
+        let start = match after {
+            None => Bound::Included((namespace, prefix.to_vec())),
+            Some(after) => Bound::Excluded((namespace, after.to_vec())),
+        };
+        let (rows, mut page) = (self.rows.lock(), RowPage::new());
+        for ((of, key), value) in rows.range((start, Bound::Unbounded)) {
+            if *of != namespace || !key.starts_with(prefix) || page.len() >= limit || page.is_full() {
+                break;
+            }
+            page.push(key, value);
+        }
+        page
+    }
+}
+
 impl Engine for DiskEngine {
     fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
         self.disk.act("get")?;
@@ -132,18 +149,12 @@ impl Engine for DiskEngine {
 
     fn page(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>) -> Result<RowPage> {
         self.disk.act("page")?;
-        let start = match after {
-            None => Bound::Included((namespace, prefix.to_vec())),
-            Some(after) => Bound::Excluded((namespace, after.to_vec())),
-        };
-        let (rows, mut page) = (self.rows.lock(), RowPage::new());
-        for ((of, key), value) in rows.range((start, Bound::Unbounded)) {
-            if *of != namespace || !key.starts_with(prefix) || page.is_full() {
-                break;
-            }
-            page.push(key, value);
-        }
-        Ok(page)
+        Ok(self.read(namespace, prefix, after, usize::MAX))
+    }
+
+    fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.disk.act("rows")?;
+        Ok(self.read(namespace, prefix, after, limit))
     }
 
     fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
@@ -212,6 +223,10 @@ impl Datastore for DiskStore {
 
     fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
         self.embedded.scan(namespace, prefix)
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.embedded.rows(namespace, prefix, after, limit)
     }
 
     async fn sync(&self) -> Result<()> {

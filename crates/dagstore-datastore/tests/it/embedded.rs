@@ -71,6 +71,10 @@ async fn a_failed_read_can_ask_for_reopening_too() {
     assert_eq!(class(store.get(ROWS, b"k").await), Some(ErrorClass::NeedsReopen));
     assert_eq!(class(store.sync().await), Some(ErrorClass::NeedsReopen));
     store.reopen().await.unwrap();
+    disk.next("rows", Act::Fail(ErrorClass::NeedsReopen));
+    assert_eq!(class(store.rows(ROWS, b"k", None, 1).await), Some(ErrorClass::NeedsReopen));
+    assert_eq!(class(store.sync().await), Some(ErrorClass::NeedsReopen));
+    store.reopen().await.unwrap();
     disk.next("page", Act::Fail(ErrorClass::NeedsReopen));
     let mut stream = store.scan(ROWS, b"");
     assert_eq!(class(stream.next().await.unwrap()), Some(ErrorClass::NeedsReopen));

@@ -68,6 +68,8 @@ async fn while_reopening_hangs_reads_and_scans_fail_at_once_and_nothing_waits_fo
     let error = store.get(ROWS, &[0]).now_or_never().expect("a read waits").unwrap_err();
     assert_eq!(error.class(), ErrorClass::Transient);
     assert!(error.to_string().contains("the disk") && error.to_string().contains("try again"), "{error}");
+    let error = store.rows(ROWS, &[0], None, 1).now_or_never().expect("a look-up waits").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Transient);
     for mut stream in [store.scan(ROWS, b""), begun] {
         assert_eq!(stream.next().await.unwrap().unwrap_err().class(), ErrorClass::Transient);
         assert!(stream.next().await.is_none());

@@ -3,6 +3,7 @@
 
 mod broken;
 mod broken_loads;
+mod broken_rows;
 mod conformance;
 mod disk;
 mod embedded;

@@ -68,6 +68,13 @@ impl Datastore for Noting {
         stream::iter([noted.map(|()| page)]).boxed()
     }
 
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.note(format!("rows {namespace} {prefix:?} {after:?} {limit}"))?;
+        let mut page = RowPage::new();
+        page.push(b"pre", b"12345");
+        Ok(page)
+    }
+
     async fn sync(&self) -> Result<()> {
         self.note("sync".to_owned())
     }
@@ -99,18 +106,20 @@ async fn call_all(store: &dyn Datastore, noting: &Noting) -> Vec<(Result<()>, Ve
     let pages: Vec<_> = store.scan(ROWS, b"p").collect().await;
     assert_eq!(pages.len(), 1);
     note(pages.into_iter().next().unwrap().map(|page| assert_eq!(page.len(), 2)));
+    note(store.rows(ROWS, b"p", Some(b"q"), 7).await.map(|page| assert_eq!(page.len(), 1)));
     note(store.sync().await);
     note(store.reopen().await);
     note(store.close().await);
     outcomes
 }
 
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 9] = [
     "get rows [107]",
     "write 2 Synced",
     "write 2 Buffered",
     "bulk_load rows 3",
     "scan rows [112]",
+    "rows rows [112] Some([113]) 7",
     "sync",
     "reopen",
     "close",
@@ -136,7 +145,7 @@ async fn a_read_only_store_lets_reads_and_closing_through_and_nothing_else() {
     let store = ReadOnly::new(Arc::new(noting.clone()));
     assert_eq!(store.name(), "noting");
     for ((result, arrived), call) in call_all(&store, &noting).await.into_iter().zip(CALLS) {
-        if ["get", "scan", "close"].iter().any(|read| call.starts_with(read)) {
+        if ["get", "scan", "rows", "close"].iter().any(|read| call.starts_with(read)) {
             result.unwrap();
             assert_eq!(arrived, [call]);
         } else {
@@ -247,7 +256,7 @@ fn calls_rows_bytes_and_errors_are_counted() {
         let result = result.map_or(String::new(), |result| format!(" result={result}"));
         expected.insert(format!("dagstore_datastore_{name} backend=noting operation={operation}{result}"), count);
     };
-    let operations = ["get", "write", "write_buffered", "bulk_load", "scan_page", "sync", "reopen", "close"];
+    let operations = ["get", "rows", "write", "write_buffered", "bulk_load", "scan_page", "sync", "reopen", "close"];
     for name in ["calls_total", "call_seconds"] {
         for operation in operations {
             // A scan ends well behind its last page and behind its error.
@@ -256,9 +265,14 @@ fn calls_rows_bytes_and_errors_are_counted() {
         }
         expect(name, "get", Some("dropped"), 1);
     }
-    for (operation, rows, bytes) in
-        [("get", 1, 5), ("write", 2, 11), ("write_buffered", 2, 11), ("bulk_load", 3, 6), ("scan_page", 2, 11)]
-    {
+    for (operation, rows, bytes) in [
+        ("get", 1, 5),
+        ("rows", 1, 8),
+        ("write", 2, 11),
+        ("write_buffered", 2, 11),
+        ("bulk_load", 3, 6),
+        ("scan_page", 2, 11),
+    ] {
         expect("rows_total", operation, None, rows);
         expect("bytes_total", operation, None, bytes);
     }
