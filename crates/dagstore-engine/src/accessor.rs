@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use dagstore_car::{CarReader, RawCid, Verdict};
+use dagstore_car::{CarReader, RawCid, Section, Verdict};
 use dagstore_index::FullIndex;
 use dagstore_types::ShardKey;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
+use crate::catalogue::Found;
 use crate::cell::Reference;
 use crate::shared::Shared;
-use crate::{Error, Result};
+use crate::{Blocking, Engine, Error, Result, walk};
 
 /// What all accessors of a shard share.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct OpenShard {
     pub(crate) index: Arc<dyn FullIndex>,
     pub(crate) reader: CarReader,
     pub(crate) verify: bool,
+    pub(crate) blocking: Blocking,
     pub(crate) _counted: Counted,
 }
 
@@ -37,6 +39,13 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.opened.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// Whether the shard's source and index are open at this moment, so that acquiring it opens nothing.
+    pub fn is_open(&self, key: &ShardKey) -> bool {
+        matches!(self.core.catalogue.look(key.as_str()), Some(Found::Awake(cell)) if cell.is_open())
     }
 }
 
@@ -63,6 +72,15 @@ impl ShardAccessor {
     pub fn blockstore(&self) -> ShardBlockstore<'_> {
         ShardBlockstore { shard: &self.shard, verify: self.shard.verify }
     }
+
+    /// The shard's full index: what it belongs to, and where each block is.
+    pub fn index(&self) -> &dyn FullIndex {
+        &*self.shard.index
+    }
+
+    pub(crate) fn shard(&self) -> &Arc<OpenShard> {
+        &self.shard
+    }
 }
 
 /// The blocks of an acquired shard.
@@ -72,7 +90,7 @@ pub struct ShardBlockstore<'a> {
     verify: bool,
 }
 
-/// A block's CID and the size of its data in bytes.
+/// A block's CID, and where the block is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockEntry {
@@ -80,10 +98,20 @@ pub struct BlockEntry {
     pub cid: RawCid,
     /// The size of its data in bytes.
     pub size: u64,
+    /// Where its section begins, in bytes from the start of the CARv1 payload: as indices and errors tell it.
+    pub offset: u64,
+    /// Where its data begins, in bytes from the start of the source.
+    pub data_offset: u64,
 }
 
 #[expect(clippy::unused_async, reason = "sources on this machine are read inline; others will be awaited")]
-impl ShardBlockstore<'_> {
+impl<'a> ShardBlockstore<'a> {
+    /// The same blocks, hashed when they are read, whatever the store's options say.
+    #[must_use]
+    pub fn verified(self) -> Self {
+        Self { verify: true, ..self }
+    }
+
     /// The same blocks, without hashing them when they are read.
     #[must_use]
     pub fn unverified(self) -> Self {
@@ -95,12 +123,14 @@ impl ShardBlockstore<'_> {
         &self.shard.reader.header().roots
     }
 
-    /// The number of entries in the shard's index: one for each block of the CAR, duplicates counted.
+    /// The number of entries in the shard's index: one for each block of the CAR, duplicates counted, but for those whose CID
+    /// has the data in itself.
     pub fn entries(&self) -> u64 {
         self.shard.index.len()
     }
 
-    /// The data of the block with the multihash of `cid`, checked against it. An identity CID is answered out of itself.
+    /// The data of the block with the multihash of `cid`, checked against it. An identity CID is answered out of itself. Data of
+    /// a source in memory is shared, not copied.
     ///
     /// # Errors
     /// [`Error::BlockNotFound`]; [`Error::Car`] when the source can't be read, the data doesn't hash to the CID, or can't
@@ -149,13 +179,26 @@ impl ShardBlockstore<'_> {
         }
     }
 
-    /// Every block in the order of the CAR, duplicates and all. An error ends the stream.
-    pub fn blocks(&self) -> impl Stream<Item = Result<BlockEntry>> + use<'_> {
-        let entry = |section: dagstore_car::Result<dagstore_car::Section>| {
-            let section = section?;
-            Ok(BlockEntry { cid: section.cid, size: section.data_size })
-        };
-        futures_util::stream::iter(self.shard.reader.sections().map(entry))
+    /// Every block in the order of the CAR, duplicates and all. An error ends the stream. The CAR is walked in pieces, on the
+    /// runtime's threads for blocking work, so that a large one holds nobody up; dropping the stream ends the walk.
+    pub fn blocks(&self) -> impl Stream<Item = Result<BlockEntry>> + Send + use<'a> {
+        let reader = &self.shard.reader;
+        let payload_offset = reader.payload_offset();
+        let entries = reader.sections().map(move |section| Ok(BlockEntry::of(section?, payload_offset)));
+        walk::in_pieces(self.shard.blocking, entries)
+    }
+
+    /// The CID of every block, in the order of the CAR, duplicates and all; otherwise as [`blocks`](Self::blocks). They are read
+    /// out of the CAR: the index has fingerprints in place of CIDs.
+    pub fn keys(&self) -> impl Stream<Item = Result<RawCid>> + Send + use<'a> {
+        self.blocks().map(|entry| Ok(entry?.cid))
+    }
+}
+
+impl BlockEntry {
+    fn of(section: Section, payload_offset: u64) -> Self {
+        let Section { offset, cid, data_offset, data_size } = section;
+        Self { cid, size: data_size, offset, data_offset: payload_offset + data_offset }
     }
 }
 

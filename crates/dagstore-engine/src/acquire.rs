@@ -118,8 +118,9 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
         check_source(&*index, &source)?;
         let reader = CarReader::open(source.reader, shared.options.car.clone())
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
-        let (verify, counted) = (shared.options.verify_on_read, Counted::new(shared.shared.clone()));
-        Ok(Arc::new(OpenShard { key, index, reader, verify, _counted: counted }))
+        let (verify, blocking) = (shared.options.verify_on_read, shared.options.blocking);
+        let counted = Counted::new(shared.shared.clone());
+        Ok(Arc::new(OpenShard { key, index, reader, verify, blocking, _counted: counted }))
     };
     core.spawn_blocking(open).await.unwrap_or_else(|error| {
         // A runtime that shuts down is no reason for a shard to fail for good.

@@ -177,6 +177,11 @@ impl Cell {
         let _settled = ended.await;
     }
 
+    /// Whether source and index are open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.with(|state| state.opened.as_ref().is_some_and(|(_, opened)| opened.initialized()))
+    }
+
     /// The place where the accessors of this attempt find what they share.
     pub(crate) fn opened(&self, attempt: Attempt) -> Arc<OnceCell<Arc<OpenShard>>> {
         let mut state = self.state.lock();

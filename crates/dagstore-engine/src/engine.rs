@@ -38,7 +38,7 @@ use crate::{Error, Identity, Result, acquire, committer, gc, inverted, quarantin
 /// nothing, when the last handle is dropped.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     closing: Arc<Closing>,
 }
 

@@ -42,6 +42,8 @@ mod retry;
 mod rows;
 mod shared;
 mod task;
+mod verify;
+mod walk;
 mod watch;
 mod write;
 
@@ -56,6 +58,7 @@ pub use quarantine::Quarantined;
 pub use register::Register;
 pub use resume::ResumeReport;
 pub use retry::Retry;
+pub use verify::{Finding, Problem, Verified, Verify};
 pub use watch::{Failure, Trace, Watched};
 
 pub use dagstore_fsm::{Operation, RecoveryPolicy};

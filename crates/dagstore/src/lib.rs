@@ -13,10 +13,10 @@
 //!
 //! let shard = store.acquire("my-shard").await?;
 //! let root: RawCid = shard.blockstore().roots()[0].clone();
-//! let block = shard.blockstore().get(&root).await?;
-//! println!("{root} has {} bytes, and they hash to it", block.len());
-//!
 //! drop(shard); // the release
+//!
+//! let block = store.blockstore().get(&root).await?; // whichever shards have it
+//! println!("{root} has {} bytes, and they hash to it", block.len());
 //! store.close().await?;
 //! # Ok(())
 //! # }
@@ -39,13 +39,17 @@ mod error;
 use std::ops::Deref;
 
 pub use builder::{Backend, Builder};
+pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
-    BlockEntry, Error, Failure, GcReport, Identity, Kept, Mode, Operation, Options, Progress, Quarantined,
-    RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor, ShardBlockstore, ShardInfo, Trace, Watched,
+    BlockEntry, Engine, Error, Failure, Finding, GcReport, Identity, Kept, Mode, Operation, Options, Problem, Progress,
+    Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor, ShardBlockstore, ShardInfo, Trace,
+    Verified, Verify, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
 pub use error::OpenError;
 
+/// One block store over all shards.
+pub use dagstore_blockstore as blockstore;
 /// CAR files and CIDs.
 pub use dagstore_car as car;
 /// How records are written.
@@ -65,10 +69,10 @@ pub use dagstore_redb as redb;
 #[cfg(feature = "rocksdb")]
 pub use dagstore_rocksdb as rocksdb;
 
-/// An open store; all it can do is in the methods of [`Engine`](dagstore_engine::Engine), which it dereferences to.
+/// An open store; all it can do is in the methods of [`Engine`], which it dereferences to.
 #[derive(Debug, Clone)]
 pub struct Dagstore {
-    engine: dagstore_engine::Engine,
+    engine: Engine,
 }
 
 impl Dagstore {
@@ -76,10 +80,15 @@ impl Dagstore {
     pub fn builder() -> Builder {
         Builder::new()
     }
+
+    /// The blocks of all shards. [`Blockstore::builder`] makes one that asks other shards first, or doesn't hash.
+    pub fn blockstore(&self) -> Blockstore {
+        Blockstore::new(&self.engine)
+    }
 }
 
 impl Deref for Dagstore {
-    type Target = dagstore_engine::Engine;
+    type Target = Engine;
 
     fn deref(&self) -> &Self::Target {
         &self.engine
