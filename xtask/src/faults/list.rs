@@ -137,6 +137,8 @@ mod tests {
                 planted.insert(plant.test);
             }
         }
-        assert_eq!(planted, tests_of_faults(&root.join("crates/dagstore-engine/tests/faults")));
+        let folders = ["crates/dagstore-engine/tests/faults", "crates/dagstore-blockstore/tests/faults"];
+        let tests: BTreeSet<_> = folders.iter().flat_map(|folder| tests_of_faults(&root.join(folder))).collect();
+        assert_eq!(planted, tests);
     }
 }

@@ -8,6 +8,7 @@ mod concurrency;
 mod durability;
 mod fetching;
 mod indices;
+mod reading;
 #[path = "../engine/support.rs"]
 #[allow(dead_code, reason = "what only the tests of the engine use")]
 mod support;

@@ -1,0 +1,8 @@
+//! The block store over an engine in memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod choosing;
+mod failing;
+mod reading;
+mod support;
