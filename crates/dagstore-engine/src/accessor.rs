@@ -181,7 +181,7 @@ impl<'a> ShardBlockstore<'a> {
 
     /// Every block in the order of the CAR, duplicates and all. An error ends the stream. The CAR is walked in pieces, on the
     /// runtime's threads for blocking work, so that a large one holds nobody up; dropping the stream ends the walk.
-    pub fn blocks(&self) -> impl Stream<Item = Result<BlockEntry>> + Send + use<'a> {
+    pub fn blocks(&self) -> impl Stream<Item = Result<BlockEntry>> + Send + Unpin + use<'a> {
         let reader = &self.shard.reader;
         let payload_offset = reader.payload_offset();
         let entries = reader.sections().map(move |section| Ok(BlockEntry::of(section?, payload_offset)));
@@ -190,7 +190,7 @@ impl<'a> ShardBlockstore<'a> {
 
     /// The CID of every block, in the order of the CAR, duplicates and all; otherwise as [`blocks`](Self::blocks). They are read
     /// out of the CAR: the index has fingerprints in place of CIDs.
-    pub fn keys(&self) -> impl Stream<Item = Result<RawCid>> + Send + use<'a> {
+    pub fn keys(&self) -> impl Stream<Item = Result<RawCid>> + Send + Unpin + use<'a> {
         self.blocks().map(|entry| Ok(entry?.cid))
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
         &self,
         shard: &'a ShardAccessor,
         what: Verify,
-    ) -> impl Stream<Item = Result<Verified>> + Send + use<'a> {
+    ) -> impl Stream<Item = Result<Verified>> + Send + Unpin + use<'a> {
         let open = shard.shard();
         let registration = open.index.meta().name.registration;
         let core = self.core.clone();
@@ -120,7 +120,7 @@ impl Engine {
             let core = core.clone();
             async move { with_row(&core, registration, step?).await }
         });
-        stream::iter(refused).chain(checked)
+        stream::iter(refused).chain(checked).boxed()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 
 use crate::{Blocking, Error, Result};
@@ -21,7 +22,7 @@ const PIECE_TIME: Duration = Duration::from_millis(5);
 pub(crate) fn in_pieces<T: Send + 'static>(
     blocking: Blocking,
     walk: impl Iterator<Item = Result<T>> + Send + 'static,
-) -> impl Stream<Item = Result<T>> + Send {
+) -> BoxStream<'static, Result<T>> {
     let pieces = stream::unfold(Some((walk, FIRST_PIECE)), move |left| async move {
         let (walk, most) = left?;
         let (piece, walk) = match off_the_runtime(blocking, move || piece(walk, most)).await {
@@ -30,7 +31,7 @@ pub(crate) fn in_pieces<T: Send + 'static>(
         };
         Some((stream::iter(piece), walk.map(|walk| (walk, most.saturating_mul(4).min(LONGEST_PIECE)))))
     });
-    pieces.flatten()
+    pieces.flatten().boxed()
 }
 
 /// Some steps of a walk, and the rest of it; `None` at its end.
@@ -83,7 +84,7 @@ mod tests {
     async fn a_walk_goes_no_further_than_it_is_asked_to() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let endless = std::iter::repeat(()).map(move |()| Ok(sender.send(()).unwrap()));
-        let mut walk = Box::pin(in_pieces(Blocking::Threads, endless));
+        let mut walk = in_pieces(Blocking::Threads, endless);
         walk.next().await.unwrap().unwrap();
         drop(walk);
         assert!(receiver.iter().count() <= FIRST_PIECE);

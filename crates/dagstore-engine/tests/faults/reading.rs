@@ -70,9 +70,9 @@ async fn fault_33_an_equal_digest_of_another_hash_is_another_row() {
 }
 
 #[tokio::test]
-async fn fault_34_data_that_does_not_match_its_cid_is_not_indexed() {
+async fn fault_34_data_that_does_not_match_its_cid_is_not_indexed_where_a_check_is_asked_for() {
     let world = World::new();
-    let engine = world.open().await;
+    let engine = world.open_with(|options| options.verify_on_index = true).await.unwrap();
     let forged = car_of(&[(RawCid::of_data(RAW.into(), b"true"), b"forged".to_vec())]);
     let registered = engine.register_mount("forged", &forged).await;
     assert!(
