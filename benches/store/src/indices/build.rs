@@ -12,8 +12,7 @@ use dagstore::car::{CarReader, CarWriter, RawCid, ReadOptions, ScanOptions};
 use dagstore::fs::{FileSystem, RealFileSystem};
 use dagstore::index::{IndexBuilder, IndexRepo};
 
-use super::peak::Peak;
-use super::sample;
+use super::{peak, sample};
 use crate::cpu;
 use crate::figure::{Better, Figure, Goal};
 use crate::report::Report;
@@ -75,24 +74,25 @@ fn from_entries(setup: &Setup, directory: &Path, entries: u64) -> Result<Vec<Fig
     let mut publish = Figure::new("publishing", "s", Better::Less);
     let mut whole = Figure::new("both", "s", Better::Less).goal((entries == 1_000_000).then_some(Goal::Value(0.15)));
     let mut work = Figure::new("both, of the processors", "s", Better::Less);
-    let mut peak = Figure::new("both, peak memory", "MiB", Better::Less).goal(Goal::Value(MOST_PEAK_MIB));
+    let mut memory = Figure::new("both, peak memory", "MiB", Better::Less).goal(Goal::Value(MOST_PEAK_MIB));
     for _ in 0..setup.runs() {
         let repo = sample::repo(directory)?;
-        let (memory, cpu) = (Peak::begin()?, cpu::seconds()?);
+        peak::forget()?;
+        let cpu = cpu::seconds()?;
         let start = Instant::now();
         let builder = sample::filled(&repo, entries, entries)?;
         let added = start.elapsed().as_secs_f64();
         let summary = builder.publish()?;
         let all = start.elapsed().as_secs_f64();
         work.run(cpu::seconds()? - cpu);
-        peak.run(memory.mib()?);
+        memory.run(peak::mib()?);
         let raw = write_and_sync(&directory.join("raw"), summary.file_bytes)?;
         add.run(added);
         publish.run_beside(all - added, raw);
         whole.run_beside(all, raw);
         std::fs::remove_file(sample::path(directory, entries)?)?;
     }
-    Ok(vec![add, publish, whole, work, peak])
+    Ok(vec![add, publish, whole, work, memory])
 }
 
 /// Writes and syncs a file, and removes it. Seconds.
@@ -150,22 +150,27 @@ fn from_car(setup: &Setup, directory: &Path, block_bytes: usize) -> Result<Vec<F
     let goal = Goal::TimesGo(times);
     let mut jumped = Figure::new(format!("{kib} KiB, unchecked"), "ms", Better::Less).go(go_seconds * 1e3).goal(goal);
     let mut hashed = Figure::new(format!("{kib} KiB, hashed"), "GB/s", Better::More).go(go_rate);
-    let mut peak = Figure::new(format!("{kib} KiB, peak memory"), "MiB", Better::Less).goal(Goal::Value(MOST_PEAK_MIB));
+    let mut memory =
+        Figure::new(format!("{kib} KiB, peak memory"), "MiB", Better::Less).goal(Goal::Value(MOST_PEAK_MIB));
     for _ in 0..setup.runs() {
         let raw = read_all(&path)?;
-        let memory = Peak::begin()?;
-        jumped.run_beside(walk(directory, &path, false)? * 1e3, raw * 1e3);
-        let seconds = walk(directory, &path, true)?;
+        peak::forget()?;
+        let (seconds, cpu) = walk(directory, &path, false)?;
+        jumped.run_beside(seconds * 1e3, raw * 1e3);
+        jumped.detail("ms of a processor", cpu * 1e3);
+        let (seconds, cpu) = walk(directory, &path, true)?;
         hashed.run_beside(GIB as f64 / 1e9 / seconds, GIB as f64 / 1e9 / raw);
-        peak.run(memory.mib()?);
+        hashed.detail("GB for a second of a processor", GIB as f64 / 1e9 / cpu);
+        memory.run(peak::mib()?);
     }
     std::fs::remove_file(&path)?;
-    Ok(vec![jumped, hashed, peak])
+    Ok(vec![jumped, hashed, memory])
 }
 
-/// Scans a CAR into a builder. Seconds.
-fn walk(directory: &Path, path: &Path, verify: bool) -> Result<f64> {
+/// Scans a CAR into a builder. Seconds, and of them those of the processors.
+fn walk(directory: &Path, path: &Path, verify: bool) -> Result<(f64, f64)> {
     let repo = sample::repo(directory)?;
+    let cpu = cpu::seconds()?;
     let start = Instant::now();
     let reader = CarReader::open(RealFileSystem.open(path)?, ReadOptions::default())?;
     let mut builder = repo.builder(sample::meta(0)?)?;
@@ -180,7 +185,7 @@ fn walk(directory: &Path, path: &Path, verify: bool) -> Result<f64> {
         }
     })?;
     failed.map_or(Ok(()), Err)?;
-    Ok(start.elapsed().as_secs_f64())
+    Ok((start.elapsed().as_secs_f64(), cpu::seconds()? - cpu))
 }
 
 fn write_car(path: &Path, block_bytes: usize) -> Result<()> {

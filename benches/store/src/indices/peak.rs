@@ -4,23 +4,14 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// What was resident before, so that the peak since then can be told.
-#[derive(Debug)]
-pub(super) struct Peak {
-    before: u64,
+/// Forgets how much was resident at most so far.
+pub(super) fn forget() -> Result<()> {
+    fs::write("/proc/self/clear_refs", "5").context("forgetting the peak")
 }
 
-impl Peak {
-    /// Begins anew.
-    pub(super) fn begin() -> Result<Self> {
-        fs::write("/proc/self/clear_refs", "5").context("forgetting the peak")?;
-        Ok(Self { before: status("VmRSS:")? })
-    }
-
-    /// How much more was resident since than at the beginning, at most, in MiB.
-    pub(super) fn mib(&self) -> Result<f64> {
-        Ok(status("VmHWM:")?.saturating_sub(self.before) as f64 / 1024.0)
-    }
+/// How much was resident at most since then, in MiB: the whole process, with what it keeps for later.
+pub(super) fn mib() -> Result<f64> {
+    Ok(status("VmHWM:")? as f64 / 1024.0)
 }
 
 /// A line of `/proc/self/status`, in KiB.
