@@ -96,7 +96,7 @@ enum Command {
         /// Leaves out RocksDB.
         #[arg(long)]
         lean: bool,
-        /// Which bench: register, transitions, restart, gc.
+        /// Which bench: register, transitions, restart, gc, inverted-insert, inverted-lookup.
         name: String,
         /// The bench's own options; `--help` tells them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

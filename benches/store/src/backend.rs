@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use dagstore::datastore::Datastore;
+use dagstore::datastore::{Datastore, Namespace};
 
 /// An embedded datastore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,26 @@ impl Backend {
             Self::Redb => Arc::new(dagstore::redb::RedbDatastore::open(path).await?),
             #[cfg(feature = "rocksdb")]
             Self::Rocksdb => Arc::new(dagstore::rocksdb::RocksdbDatastore::open(path).await?),
+        })
+    }
+
+    /// Opens the datastore at `path` for rows of `namespace` that are loaded in bulk and looked up by their first
+    /// `prefix_bytes`, with caches of so many MiB.
+    pub(crate) async fn open_bulk(
+        self,
+        path: &Path,
+        #[cfg_attr(not(feature = "rocksdb"), expect(unused))] namespace: Namespace,
+        #[cfg_attr(not(feature = "rocksdb"), expect(unused))] prefix_bytes: usize,
+        cache_mib: usize,
+    ) -> Result<Arc<dyn Datastore>> {
+        let cache_bytes = cache_mib * 1024 * 1024;
+        Ok(match self {
+            Self::Redb => Arc::new(dagstore::redb::RedbDatastore::builder().cache_bytes(cache_bytes).open(path).await?),
+            #[cfg(feature = "rocksdb")]
+            Self::Rocksdb => {
+                let builder = dagstore::rocksdb::RocksdbDatastore::builder().block_cache_bytes(cache_bytes);
+                Arc::new(builder.bulk_namespace(namespace, prefix_bytes).open(path).await?)
+            }
         })
     }
 

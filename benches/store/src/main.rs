@@ -11,6 +11,7 @@
 )]
 
 mod backend;
+mod cache;
 mod catalogue;
 mod counting;
 mod cpu;
@@ -18,6 +19,7 @@ mod crowd;
 mod figure;
 mod gc;
 mod indices;
+mod inverted;
 mod machine;
 mod raw;
 mod register;
@@ -56,6 +58,10 @@ enum Bench {
     IndexOpen(indices::open::Options),
     /// Building index files.
     IndexBuild(indices::build::Options),
+    /// Loading the fingerprints of shards into an inverted index.
+    InvertedInsert(inverted::insert::Options),
+    /// Looking fingerprints up in an inverted index.
+    InvertedLookup(inverted::lookup::Options),
     /// What `restart` does in processes of their own.
     #[command(hide = true)]
     RestartChild(restart::Order),
@@ -70,6 +76,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Gc(options) => Report::of(&setup, |report| gc::run(&setup, &options, report)),
         Bench::IndexOpen(options) => Report::of(&setup, |report| indices::open::run(&setup, &options, report)),
         Bench::IndexBuild(options) => Report::of(&setup, |report| indices::build::run(&setup, &options, report)),
+        Bench::InvertedInsert(options) => Report::of(&setup, |report| inverted::insert::run(&setup, &options, report)),
+        Bench::InvertedLookup(options) => Report::of(&setup, |report| inverted::lookup::run(&setup, &options, report)),
         Bench::RestartChild(order) => order.obey(),
     }
 }

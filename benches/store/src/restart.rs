@@ -1,6 +1,5 @@
 //! Opening a store with many shards until the first acquire is answered, and what an idle shard takes in memory.
 
-mod cache;
 mod child;
 mod memory;
 
@@ -19,7 +18,7 @@ use crate::setup::Setup;
 
 pub(crate) use child::Order;
 
-use cache::{Dropped, drop_cache};
+use crate::cache::{Dropped, drop_cache};
 use child::{Job, Told};
 
 /// Above this many, idle shards have no index files, as they had none when the Go original was measured.

@@ -22,7 +22,8 @@ const MIB: usize = 1024 * 1024;
 /// How to open a [`RocksdbDatastore`].
 ///
 /// Memory is bounded by the block cache, which holds indices and filters too, and about twice the write buffer: one that
-/// fills while another is flushed.
+/// fills while another is flushed. [Namespaces that are loaded in bulk](Self::bulk_namespace) have their indices and filters
+/// beside the cache, about a byte for each row.
 #[derive(Debug, Clone)]
 pub struct RocksdbBuilder {
     block_cache_bytes: usize,
@@ -68,9 +69,12 @@ impl RocksdbBuilder {
     }
 
     /// Says that rows of `namespace` come by [bulk loads](dagstore_datastore::Datastore::bulk_load), are small and many, and
-    /// are looked up by a scan with the first `prefix_bytes` of their keys, most often in vain. Its files get filters on
-    /// those prefixes and are compacted rarely; a load waits while compaction is behind. What is on disk stays readable
-    /// with and without this, and with other lengths.
+    /// are [looked up](dagstore_datastore::Datastore::rows) by the first `prefix_bytes` of their keys or more, most often in
+    /// vain. Its files get filters on those prefixes, which stay in memory (about a byte for each row), and are compacted
+    /// rarely; a load waits while compaction is behind.
+    ///
+    /// What is on disk stays readable with and without this, and with other lengths. Where the namespace was filled without
+    /// it, look-ups take twice as long, but are right.
     #[must_use]
     pub fn bulk_namespace(mut self, namespace: Namespace, prefix_bytes: usize) -> Self {
         self.bulk_namespaces.push((namespace, prefix_bytes));
@@ -142,11 +146,17 @@ pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, 
             return Err(out_of_reach("open", absent));
         }
     };
-    let descriptors = names.into_iter().map(|name| {
-        let options = families.options(&name).clone();
-        ColumnFamilyDescriptor::new(name, options)
+    let open = |options_of: &dyn Fn(&str) -> Options| {
+        let descriptors = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options_of(name)));
+        DB::open_cf_descriptors(&options, path, descriptors)
+    };
+    let opened = open(&|name| families.options(name).clone()).or_else(|error| match error {
+        error if error.as_ref().contains("more levels than options.num_levels") => {
+            open(&|name| families.levelled(name))
+        }
+        error => Err(error),
     });
-    let database = DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| refused(path, error))?;
+    let database = opened.map_err(|error| refused(path, error))?;
     if opening == Opening::First {
         // Later a load of this very process may be at work.
         remove_new_files(path)?;

@@ -12,6 +12,9 @@ use rocksdb::{
 /// of them costs a look-up about 0.2 us.
 pub(crate) const MAX_FRESH_FILES: u64 = 12;
 
+/// RocksDB's own number of levels.
+const LEVELS: i32 = 7;
+
 /// The options of all families.
 #[derive(Clone)]
 pub(crate) struct Families {
@@ -44,6 +47,13 @@ impl Families {
         self.bulk.get(name).map_or(&self.plain, |bulk| &bulk.options)
     }
 
+    /// The same, but for files in all levels: where a namespace wasn't always loaded in bulk, there are some.
+    pub(crate) fn levelled(&self, name: &str) -> Options {
+        let mut options = self.options(name).clone();
+        options.set_num_levels(LEVELS);
+        options
+    }
+
     /// The length of the prefixes that the family's filters know, if it has any.
     pub(crate) fn prefix_bytes(&self, name: &str) -> Option<usize> {
         self.bulk.get(name).map(|bulk| bulk.prefix_bytes)
@@ -63,8 +73,9 @@ pub(crate) fn family_name(namespace: Namespace) -> &'static str {
 fn bulk_options(plain: &Options, cache: &Cache, prefix_bytes: usize) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // A byte a row or so stays in memory beside the cache. A file's filter is as large as all of its rows need: one that
+    // falls out of the cache is read again as a whole, for a single look-up, and in parts they take twice as long.
+    blocks.set_cache_index_and_filter_blocks(false);
     blocks.set_ribbon_filter(10.0);
     blocks.set_whole_key_filtering(false);
     blocks.set_block_size(4 * 1024);
@@ -76,6 +87,8 @@ fn bulk_options(plain: &Options, cache: &Cache, prefix_bytes: usize) -> Options 
 
     let mut options = plain.clone();
     options.set_block_based_table_factory(&blocks);
+    // Look-ups in the files of a level below the first one begin with making an iterator for each, and take twice as long.
+    options.set_num_levels(1);
     options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix_bytes));
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Lz4);

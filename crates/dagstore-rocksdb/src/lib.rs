@@ -14,6 +14,8 @@
 //! synced and then become the database's own, each as a whole; the log is synced before each. Namespaces that are loaded
 //! that way belong into [`RocksdbBuilder::bulk_namespace`].
 //!
+//! A load waits while a namespace has twelve files that compaction hasn't merged yet: that is [`LOAD_WAIT_SECONDS`].
+//!
 //! RocksDB tries to go on by itself after some failures. This crate doesn't count on it: after a failed write nothing is
 //! written until the database was closed and opened again.
 #![forbid(unsafe_code)]
@@ -26,4 +28,5 @@ mod lookup;
 mod store;
 
 pub use builder::RocksdbBuilder;
+pub use load::LOAD_WAIT_SECONDS;
 pub use store::RocksdbDatastore;

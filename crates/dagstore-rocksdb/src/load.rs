@@ -10,19 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dagstore_datastore::embedded::Embedded;
 use dagstore_datastore::thread::Worker;
 use dagstore_datastore::{Batch, Durability, Error, ErrorClass, LoadCheck, Namespace, Result, RowPage, RowStream};
 use futures_util::StreamExt;
 use futures_util::future::join;
+use metrics::histogram;
 use rocksdb::SstFileWriter;
 use tokio::sync::mpsc;
 
 use crate::error::{BACKEND, not_loaded, out_of_reach};
 use crate::families::{Families, MAX_FRESH_FILES, family_name};
 use crate::store::RocksdbEngine;
+
+/// Histogram of the seconds that a file of a bulk load waited because compaction was behind, by `namespace`. A file that
+/// didn't wait isn't counted.
+pub const LOAD_WAIT_SECONDS: &str = "dagstore_rocksdb_load_wait_seconds";
 
 const OPERATION: &str = "bulk load";
 
@@ -69,16 +74,34 @@ impl Loads {
             let Some(file) = built? else {
                 return Err(Error::failed(BACKEND, OPERATION, ErrorClass::Transient, "the file was given up"));
             };
-            while embedded.read(OPERATION, |engine| engine.lags_behind(namespace, MAX_FRESH_FILES))? {
-                let pause = worker.run(|| thread::sleep(PAUSE)).await;
-                pause.map_err(|error| Error::failed(BACKEND, OPERATION, ErrorClass::Transient, error))?;
-            }
+            wait_for_compaction(embedded, namespace, &worker).await?;
             embedded.change(OPERATION, move |engine| engine.ingest(namespace, &file.0)).await?;
             if is_last {
                 return Ok(());
             }
         }
     }
+}
+
+/// Waits as long as a namespace has too many fresh files, on the load's own thread and without a lock: nobody else waits, and
+/// whoever drops the load ends it.
+async fn wait_for_compaction(embedded: &Embedded<RocksdbEngine>, namespace: Namespace, worker: &Worker) -> Result<()> {
+    let begin = Instant::now();
+    let mut waits = false;
+    while embedded.read(OPERATION, |engine| engine.lags_behind(namespace, MAX_FRESH_FILES))? {
+        if !waits {
+            waits = true;
+            tracing::debug!(namespace = namespace.name(), "a load waits until compaction has caught up");
+        }
+        let pause = worker.run(|| thread::sleep(PAUSE)).await;
+        pause.map_err(|error| Error::failed(BACKEND, OPERATION, ErrorClass::Transient, error))?;
+    }
+    if waits {
+        let waited = begin.elapsed();
+        histogram!(LOAD_WAIT_SECONDS, "namespace" => namespace.name()).record(waited);
+        tracing::debug!(namespace = namespace.name(), ?waited, "compaction has caught up");
+    }
+    Ok(())
 }
 
 /// The rows of a load.
@@ -205,4 +228,62 @@ pub(crate) fn remove_new_files(directory: &Path) -> Result<()> {
         Ok(())
     };
     remove().map_err(|error| out_of_reach("open", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use dagstore_datastore::{Datastore, DatastoreExt, stream_of_rows};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::RocksdbDatastore;
+
+    const ROWS: Namespace = Namespace::new("rows");
+
+    /// What a load takes many times over that doesn't wait. However long one that waits is watched, it isn't done.
+    const A_WHILE: Duration = Duration::from_millis(500);
+
+    /// A load of one file, of keys that lie between those of the other loads.
+    fn rows(load: u32) -> RowStream {
+        stream_of_rows((0..20_000_u32).map(move |at| ([at.to_be_bytes(), [0; 4], load.to_be_bytes()].concat(), [0; 9])))
+    }
+
+    fn compacts(store: &RocksdbDatastore, compacts: bool) {
+        let set = |engine: &RocksdbEngine| {
+            let (database, value) = (engine.opened.database(), if compacts { "false" } else { "true" });
+            let family = database.cf_handle(ROWS.name()).unwrap();
+            database.set_options_cf(&family, &[("disable_auto_compactions", value)]).map_err(not_loaded)
+        };
+        store.embedded.read("test", set).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_load_waits_for_compaction_and_nobody_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows");
+        let store = Arc::new(RocksdbDatastore::builder().bulk_namespace(ROWS, 4).open(&path).await.unwrap());
+        store.put(ROWS, b"first", b"").await.unwrap();
+        compacts(&store, false);
+        let most = u32::try_from(MAX_FRESH_FILES).unwrap();
+        for load in 0..most {
+            store.bulk_load(ROWS, rows(load)).await.unwrap();
+        }
+        // One that is dropped while it waits leaves neither its rows nor its file.
+        assert!(timeout(A_WHILE, store.bulk_load(ROWS, rows(most + 1))).await.is_err(), "a load doesn't wait");
+        let waiting = Arc::clone(&store);
+        let waiting = tokio::spawn(async move { waiting.bulk_load(ROWS, rows(most)).await });
+        for at in 0..100_u8 {
+            store.put(ROWS, &[b"beside", &[at][..]].concat(), b"").await.unwrap();
+        }
+        store.sync().await.unwrap();
+        assert!(!waiting.is_finished());
+        compacts(&store, true);
+        waiting.await.unwrap().unwrap();
+        let rows = store.rows(ROWS, &[0; 8], None, 100).await.unwrap();
+        let loads: Vec<_> = rows.iter().map(|(key, _)| u32::from_be_bytes(key[8..].try_into().unwrap())).collect();
+        assert_eq!(loads, (0..=most).collect::<Vec<_>>());
+        while path.read_dir().unwrap().any(|entry| is_new_file(entry.unwrap().file_name().to_str().unwrap())) {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -8,7 +8,7 @@ use rustix::fs::{Advice, fadvise, sync};
 
 /// How the page cache was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dropped {
+pub(crate) enum Dropped {
     /// All of it, by `/proc/sys/vm/drop_caches`: directories, programs and what others had read are gone, too.
     Everything,
     /// The pages of the store's files, by `posix_fadvise`; directories stay.
@@ -16,7 +16,7 @@ pub(super) enum Dropped {
 }
 
 /// Empties the page cache as well as this user may.
-pub(super) fn drop_cache(directory: &Path) -> Result<Dropped> {
+pub(crate) fn drop_cache(directory: &Path) -> Result<Dropped> {
     // Pages that are yet to be written can't be dropped.
     sync();
     if fs::write("/proc/sys/vm/drop_caches", "3").is_ok() {
@@ -26,7 +26,8 @@ pub(super) fn drop_cache(directory: &Path) -> Result<Dropped> {
     Ok(Dropped::Files)
 }
 
-fn forget(directory: &Path) -> Result<()> {
+/// Drops the pages of the files in a folder and below, of this user alone; those that are yet to be written stay.
+pub(crate) fn forget(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
