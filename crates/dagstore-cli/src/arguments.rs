@@ -17,6 +17,7 @@ Examples:
   dagstore demo                          see it work, and survive being killed
   dagstore register a.car b.car          index two CAR files
   dagstore get CID -o block.bin          read a block, checked against its CID
+  dagstore verify --all                  hash every block again
   dagstore --dir /srv/store list --json  for programs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 130 interrupted.";
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     Info(commands::info::Info),
     Blocks(commands::blocks::Blocks),
     Get(commands::get::Get),
+    Locate(commands::locate::Locate),
+    Verify(commands::verify::Verify),
+    Index(commands::index::Index),
     Recover(commands::recover::Recover),
     InitAll(commands::init_all::InitAll),
     Destroy(commands::destroy::Destroy),

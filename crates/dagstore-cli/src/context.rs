@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dagstore::{Builder, Dagstore, Options, ShardAccessor, ShardKey};
+use dagstore::car::RawCid;
+use dagstore::{Builder, Dagstore, Error, Options, ShardAccessor, ShardKey};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
+use futures_util::StreamExt;
 
 use crate::arguments::Cli;
 use crate::config::{Config, Wish};
@@ -136,6 +138,16 @@ impl Context {
         Ok(acquired.map_err(|error| of_shard(store, error))?)
     }
 
+    /// Waits until the inverted index is made, where the store has one: a store of an earlier program makes it when it is opened.
+    pub(crate) async fn inverted(&self, store: &Dagstore) -> Outcome {
+        let any = RawCid::of_data(0x55, b"");
+        let is_incomplete = matches!(store.locate(&any).boxed().next().await, Some(Err(Error::InvertedIncomplete)));
+        if is_incomplete {
+            self.progress.watch(store, Watched::All, store.resumed()).await?;
+        }
+        Ok(())
+    }
+
     /// A builder for the store that is there, to work as the command line says.
     pub(crate) fn builder(&self, flags: Settings) -> Result<Builder, Failure> {
         let config = Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))?;
@@ -150,7 +162,14 @@ impl Context {
 
 /// A key out of an argument.
 pub(crate) fn key(text: &str) -> Result<ShardKey, Failure> {
-    ShardKey::new(text).map_err(|error| dagstore::Error::from(error).into())
+    ShardKey::new(text).map_err(|error| Error::from(error).into())
+}
+
+/// A CID out of an argument.
+pub(crate) fn cid(text: &str) -> Result<RawCid, Failure> {
+    let no_cid =
+        |error| Failure::new(Code::Usage, anyhow::Error::new(error)).advise("dagstore blocks KEY, which shows CIDs");
+    text.parse().map_err(no_cid)
 }
 
 fn directory(named: Option<&Path>) -> Result<PathBuf, Failure> {

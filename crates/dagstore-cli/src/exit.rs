@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use dagstore::mount;
 use dagstore::{Dagstore, Error, ErrorClass, ErrorKind, OpenError, ShardKey, ShardState};
+use dagstore::{blockstore, mount};
 
 use crate::text::shell_word;
 
@@ -153,6 +153,23 @@ pub(crate) fn of_shard(store: &Dagstore, error: Error) -> Failure {
         _ => return error.into(),
     };
     Failure::new(Code::Failed, error).advise(advice)
+}
+
+/// The failure of a look-up in all shards of an open store. A single shard that failed is told as it is alone.
+pub(crate) fn of_blocks(store: &Dagstore, error: blockstore::Error) -> Failure {
+    match error {
+        blockstore::Error::Engine(error) => error.into(),
+        blockstore::Error::Unanswered { mut failures, skipped: false, .. } if failures.len() == 1 => {
+            of_shard(store, failures.remove(0).error)
+        }
+        blockstore::Error::Unanswered { ref failures, .. } => {
+            let advice =
+                failures.first().map(|failure| format!("dagstore verify {}", shell_word(failure.key.as_str())));
+            let advice = advice.unwrap_or_else(|| "dagstore verify --all".to_owned());
+            Failure::new(Code::Failed, error).advise(advice)
+        }
+        error => Failure::new(Code::NotFound, error).advise("dagstore list, and dagstore blocks KEY"),
+    }
 }
 
 fn after_failure(key: &ShardKey, kind: ErrorKind, is_errored: bool) -> String {

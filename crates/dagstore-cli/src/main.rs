@@ -20,6 +20,7 @@ mod settings;
 mod signals;
 mod source;
 mod text;
+mod verification;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -63,6 +63,17 @@ impl Progress {
         Count { bar, failed: 0 }
     }
 
+    /// Shows how many of so many bytes of a shard are done, until the value is dropped.
+    pub(crate) fn bytes(&self, key: &ShardKey, total_bytes: u64) -> Bytes {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = new_bar(bars);
+            bar.set_prefix(short_key(key));
+            bar.set_length(total_bytes);
+            (bars.clone(), bar)
+        });
+        Bytes { bar }
+    }
+
     /// Waits for `work`, and shows meanwhile how far the store is with what is watched.
     pub(crate) async fn watch<T>(&self, store: &Dagstore, watched: Watched<'_>, work: impl Future<Output = T>) -> T {
         let Some(bars) = &self.bars else { return work.await };
@@ -85,6 +96,30 @@ impl Progress {
                     }
                 }
             }
+        }
+    }
+}
+
+/// How many bytes of a shard are done.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    bar: Option<(MultiProgress, ProgressBar)>,
+}
+
+impl Bytes {
+    /// So many are done.
+    pub(crate) fn set(&mut self, done_bytes: u64) {
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done_bytes);
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if let Some((bars, bar)) = &self.bar {
+            bar.finish_and_clear();
+            bars.remove(bar);
         }
     }
 }

@@ -83,7 +83,10 @@ mod tests {
     #[tokio::test]
     async fn a_walk_goes_no_further_than_it_is_asked_to() {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let endless = std::iter::repeat(()).map(move |()| Ok(sender.send(()).unwrap()));
+        let endless = (0_u64..).map(move |step| {
+            sender.send(step).unwrap();
+            Ok(step)
+        });
         let mut walk = in_pieces(Blocking::Threads, endless);
         walk.next().await.unwrap().unwrap();
         drop(walk);

@@ -21,6 +21,7 @@ pub(crate) struct Gc {
 struct Document<'a> {
     indices_removed: usize,
     temporaries_removed: usize,
+    rows_removed: u64,
     destroyed: usize,
     kept: Vec<Kept<'a>>,
 }
@@ -42,14 +43,17 @@ impl Gc {
 
 fn document(report: &GcReport) -> Document<'_> {
     let kept = report.kept.iter().map(|kept| Kept { what: &kept.what, why: &kept.why }).collect();
-    let GcReport { indices_removed, temporaries_removed, destroyed, .. } = *report;
-    Document { indices_removed, temporaries_removed, destroyed, kept }
+    let GcReport { indices_removed, temporaries_removed, rows_removed, destroyed, .. } = *report;
+    Document { indices_removed, temporaries_removed, rows_removed, destroyed, kept }
 }
 
 fn print(context: &Context, report: &GcReport) -> Outcome {
     let indices = counted(report.indices_removed, "index file");
     let temporaries = counted(report.temporaries_removed, "temporary file");
     let destroyed = counted(report.destroyed, "destruction");
-    context.output.line(&format!("removed {indices} and {temporaries}, finished {destroyed}"))?;
+    let rows = counted(report.rows_removed, "row");
+    context
+        .output
+        .line(&format!("removed {indices}, {temporaries} and {rows} of the inverted index, finished {destroyed}"))?;
     report.kept.iter().try_for_each(|kept| context.output.line(&format!("kept {}: {}", kept.what, kept.why)))
 }

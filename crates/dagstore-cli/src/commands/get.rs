@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dagstore::car::RawCid;
-use dagstore::{Dagstore, ShardKey, ShardState};
+use dagstore::{Blockstore, Dagstore, Error, ShardKey, ShardState, blockstore};
 use serde::Serialize;
 
-use crate::context::{Context, key};
-use crate::exit::{Code, Failure, Outcome, Stop, of_shard};
+use crate::context::{Context, cid, key};
+use crate::exit::{Code, Failure, Outcome, Stop, of_blocks, of_shard};
 use crate::file;
 use crate::settings::Settings;
 use crate::text::{counted, shell_word};
@@ -51,10 +51,7 @@ struct Document<'a> {
 
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let no_cid = |error| {
-            Failure::new(Code::Usage, anyhow::Error::new(error)).advise("dagstore blocks KEY, which shows CIDs")
-        };
-        let cid: RawCid = self.cid.parse().map_err(no_cid)?;
+        let cid = cid(&self.cid)?;
         let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
         if context.output.json && file.is_none() {
             let text = "a block is no JSON: with --json it needs a file to go to";
@@ -92,34 +89,46 @@ impl Look<'_> {
                 })?;
                 Ok(Found { shard: Some(key), data })
             }
-            None if self.cid.multihash().is_identity() => {
-                Ok(Found { shard: None, data: self.cid.multihash().digest().to_vec() })
-            }
             None => self.find_anywhere().await,
         }
     }
 
     /// Looks into the shards that are indexed, then into those that have to be indexed first.
     async fn find_anywhere(&self) -> Outcome<Found> {
+        let blocks = Blockstore::builder(self.store);
+        let blocks = if self.verify { blocks } else { blocks.unverified() };
+        let (failure, is_looked_up) = match blocks.build().find(self.cid).await {
+            Ok(found) => return Ok(Found { shard: found.shard, data: found.data.to_vec() }),
+            Err(blockstore::Error::NotFound { .. }) => (None, true),
+            Err(blockstore::Error::Engine(Error::NoInvertedIndex | Error::InvertedIncomplete)) => (None, false),
+            Err(error) => (Some(of_blocks(self.store, error)), true),
+        };
+        self.find_one_by_one(failure, is_looked_up).await
+    }
+
+    /// Looks into one shard after the other, but for those that are indexed if they were looked into before; `failure` is what
+    /// came of that.
+    async fn find_one_by_one(&self, mut failure: Option<Failure>, is_looked_up: bool) -> Outcome<Found> {
         let mut shards = self.store.shards();
         let count = shards.len();
         shards.retain(|shard| !matches!(shard.state, ShardState::Errored | ShardState::Destroying));
-        shards.sort_by_key(|shard| !matches!(shard.state, ShardState::Available | ShardState::Serving));
         let unread = count - shards.len() + self.store.quarantined().len();
         let looked_into = shards.len();
-        let mut first_failure = None;
+        let is_indexed = |state| matches!(state, ShardState::Available | ShardState::Serving);
+        shards.retain(|shard| !(is_looked_up && is_indexed(shard.state)));
+        shards.sort_by_key(|shard| !is_indexed(shard.state));
         for shard in shards {
             match self.read(&shard.key).await {
                 Ok(Some(data)) => return Ok(Found { shard: Some(shard.key), data }),
                 Ok(None) => {}
                 // Another shard may have the block all the same.
-                Err(Stop::Failure(failure)) => first_failure = first_failure.or(Some(failure)),
+                Err(Stop::Failure(other)) => failure = failure.or(Some(*other)),
                 Err(stop) => return Err(stop),
             }
         }
         // Whether the block is there nobody knows then.
-        if let Some(failure) = first_failure {
-            return Err(Stop::Failure(failure));
+        if let Some(failure) = failure {
+            return Err(failure.into());
         }
         let mut text = format!("no block has the CID {} in {}", self.cid, counted(looked_into, "shard"));
         if unread > 0 {
@@ -134,7 +143,7 @@ impl Look<'_> {
         let blockstore = if self.verify { shard.blockstore() } else { shard.blockstore().unverified() };
         match blockstore.get(self.cid).await {
             Ok(data) => Ok(Some(data.to_vec())),
-            Err(dagstore::Error::BlockNotFound { .. }) => Ok(None),
+            Err(Error::BlockNotFound { .. }) => Ok(None),
             Err(error) => Err(of_shard(self.store, error).into()),
         }
     }

@@ -5,14 +5,17 @@ pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod gc;
 pub(crate) mod get;
+pub(crate) mod index;
 pub(crate) mod info;
 pub(crate) mod init;
 pub(crate) mod init_all;
 pub(crate) mod list;
+pub(crate) mod locate;
 pub(crate) mod quarantine;
 pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod resume;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
@@ -29,6 +32,9 @@ pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
         Command::Info(arguments) => arguments.run(&context).await,
         Command::Blocks(arguments) => arguments.run(&context).await,
         Command::Get(arguments) => arguments.run(&context).await,
+        Command::Locate(arguments) => arguments.run(&context).await,
+        Command::Verify(arguments) => arguments.run(&context).await,
+        Command::Index(arguments) => arguments.run(&context).await,
         Command::Recover(arguments) => arguments.run(&context).await,
         Command::InitAll(arguments) => arguments.run(&context).await,
         Command::Destroy(arguments) => arguments.run(&context).await,

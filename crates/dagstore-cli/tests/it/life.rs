@@ -68,13 +68,21 @@ fn is_listed(place: &Place, key: &str, car: &Car) {
 
 fn has_blocks(place: &Place, key: &str, car: &Car) {
     let listed = place.json_lines(&["blocks", key]);
-    let expected =
-        car.blocks.iter().enumerate().map(
-            |(place, (cid, data))| json!({"cid": cid.to_string(), "size_bytes": data.len(), "is_root": place == 0}),
-        );
-    assert_eq!(listed, expected.collect::<Vec<_>>());
+    let file = std::fs::read(car.path()).unwrap();
+    assert_eq!(listed.len(), car.blocks.len());
+    for (at, (block, (cid, data))) in listed.iter().zip(&car.blocks).enumerate() {
+        let expected = (json!(cid.to_string()), json!(data.len()), json!(at == 0));
+        assert_eq!((&block["cid"], &block["size_bytes"], &block["is_root"]), (&expected.0, &expected.1, &expected.2));
+        let begin = usize::try_from(block["data_offset"].as_u64().unwrap()).unwrap();
+        assert_eq!(&file[begin..begin + data.len()], data);
+        assert!(block["offset"].as_u64().unwrap() < block["data_offset"].as_u64().unwrap());
+    }
     let text = place.run(&["blocks", key]).done();
     assert_eq!(text.text().lines().count(), car.blocks.len());
+    let long = place.run(&["blocks", key, "--long"]).done();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (last, line) = (listed.last().unwrap(), words(long.text().lines().last().unwrap()));
+    assert_eq!(line[1..], ["size_bytes", "offset", "data_offset"].map(|field| last[field].to_string()));
     for (cid, data) in car.blocks.iter().take(3) {
         let ran = place.run(&["get", &cid.to_string(), "--shard", key]).done();
         assert_eq!(&ran.stdout, data);

@@ -14,3 +14,4 @@ mod quarantine;
 mod settings;
 mod support;
 mod trace;
+mod verify;

@@ -92,7 +92,7 @@ fn with_json_there_is_nothing_else() {
         assert!(changed.len() == "2000-01-01T00:00:00.000Z".len() && changed.ends_with('Z'), "{changed}");
     }
     assert_eq!(place.json_lines(&["blocks", "a"]).len(), 3);
-    let gc = serde_json::json!({"indices_removed": 0, "temporaries_removed": 0, "destroyed": 0, "kept": []});
+    let gc = serde_json::json!({"indices_removed": 0, "rows_removed": 0, "temporaries_removed": 0, "destroyed": 0, "kept": []});
     assert_eq!(place.json(&["gc"]), gc);
     let resumed = serde_json::json!({"interrupted": 0, "available": 0, "failed": 0, "destroyed": 0, "unsettled": 0});
     assert_eq!(place.json(&["resume"]), resumed);

@@ -38,11 +38,16 @@ fn the_first_registration_makes_the_store() {
 fn without_a_store_nothing_is_found_and_nothing_is_made() {
     let place = Place::new();
     let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 16] = [
         &["list"],
         &["info", "k"],
         &["blocks", "k"],
         &["get", cid],
+        &["locate", cid],
+        &["verify", "k"],
+        &["verify", "--all"],
+        &["index", "show", "k"],
+        &["index", "verify", "k"],
         &["recover", "k"],
         &["init-all"],
         &["quarantine", "list"],

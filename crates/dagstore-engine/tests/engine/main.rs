@@ -20,4 +20,5 @@ mod retry;
 mod stress;
 #[allow(dead_code, reason = "what only the tests of the faults use")]
 mod support;
+mod verifying;
 mod watching;

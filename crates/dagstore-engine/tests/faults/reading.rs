@@ -27,7 +27,9 @@ fn cid_of(hash: u8, digest: &[u8]) -> RawCid {
 
 fn car_of(blocks: &[(RawCid, Vec<u8>)]) -> BytesMount {
     let mut writer = CarWriter::new(Vec::new(), &[]).unwrap();
-    blocks.iter().for_each(|(cid, data)| writer.write(cid, data).unwrap());
+    for (cid, data) in blocks {
+        writer.write(cid, data).unwrap();
+    }
     BytesMount::new(writer.finish().unwrap()).unwrap()
 }
 
