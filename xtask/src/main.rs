@@ -10,6 +10,7 @@ mod demo;
 mod docs;
 mod faults;
 mod fix;
+mod fuzz;
 mod selection;
 mod setup;
 mod shell;
@@ -76,6 +77,8 @@ enum Command {
         #[arg(long)]
         verbose: bool,
     },
+    /// Runs the fuzz targets, each until its time is up or it finds something; needs Linux and a C++ compiler.
+    Fuzz(fuzz::Arguments),
     /// Lists the faults of the original, or plants them to see that their tests fail.
     Faults {
         /// Plants the fault of this number.
@@ -137,6 +140,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let numbers = [("--seed", Some(seed)), ("--sequences", sequences), ("--events", events)];
             simulate::run(&workspace, &numbers, verbose).map(|()| true)
         }
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),

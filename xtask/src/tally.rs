@@ -32,6 +32,11 @@ impl Tally {
         self.failures.push(what.into());
     }
 
+    /// Counts a test whose surroundings are missing: `name: reason`.
+    pub(crate) fn add_skip(&mut self, what: impl Into<String>) {
+        self.skipped.push(what.into());
+    }
+
     /// Whether no test failed and at least one passed: a run that tests nothing proves nothing.
     pub(crate) fn is_success(&self) -> bool {
         self.failed == 0 && self.passed > 0

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::cargo::Cargo;
 use crate::faults;
+use crate::fuzz;
 use crate::selection::Selection;
 use crate::setup;
 use crate::shell;
@@ -18,7 +19,7 @@ use crate::workspace::Workspace;
 /// What a run may do beside checking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Nothing with RocksDB.
+    /// Nothing with RocksDB, and nothing else that needs a C++ compiler.
     Lean,
     /// RocksDB must have been set up.
     Complete,
@@ -49,6 +50,12 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.step("clippy, lean crates", || clippy(workspace, &selection.lean()));
     steps.tests("tests, lean crates", || test::stage(workspace, &simulate::without(selection.lean()), &[]));
     steps.tests("simulation", || simulate::stage(workspace));
+    if mode != Mode::Lean {
+        match fuzz::missing() {
+            Some(reason) => steps.skip("fuzzing", &reason),
+            None => steps.tests("fuzzing", || fuzz::stage(workspace)),
+        }
+    }
     if mode == Mode::CompleteWithSetup {
         steps.tests("planted faults", || faults::plant_some(workspace));
     }
@@ -130,6 +137,12 @@ impl Steps {
         });
         self.tally.add(tally);
     }
+
+    /// Notes a step that this machine can't run.
+    fn skip(&mut self, name: &str, reason: &str) {
+        println!("verify: {name}: skipped, {reason}");
+        self.tally.add_skip(format!("{name}: {reason}"));
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +158,13 @@ mod tests {
         assert!(!steps.step("first", || bail!("broken")));
         assert!(steps.step("second", || Ok(())));
         assert_eq!(steps.failed, ["first"]);
+    }
+
+    #[test]
+    fn a_step_that_is_skipped_is_counted_and_no_failure() {
+        let mut steps = Steps::default();
+        steps.skip("there", "nothing to do it with");
+        assert_eq!((steps.failed.len(), steps.tally.to_string().as_str()), (0, "0 passed, 0 failed, 1 skipped"));
     }
 
     #[test]

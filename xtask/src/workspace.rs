@@ -73,7 +73,7 @@ impl Workspace {
 }
 
 /// The triple rustc compiles for by default.
-fn host_target() -> Option<String> {
+pub(crate) fn host_target() -> Option<String> {
     let text = shell::capture(Command::new("rustc").arg("-vV")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
 }

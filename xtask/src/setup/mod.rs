@@ -4,7 +4,7 @@
 //! RocksDB build and test without any of it. Start with [`run`].
 
 pub(crate) mod archive;
-mod compiler;
+pub(crate) mod compiler;
 pub(crate) mod environment;
 mod joined;
 mod libclang;

@@ -1,0 +1,4 @@
+//! The target `car` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| dagstore_fuzz::car(input));

@@ -1,0 +1,152 @@
+//! `cargo xtask fuzz`: the programs of the crate `fuzz`, built with libFuzzer and run.
+//!
+//! The build is this compiler's own: sanitizers are shipped with it and need a word of permission, `RUSTC_BOOTSTRAP`. Everything
+//! that is made goes below cargo's target folder; the clone changes only with `--minimise`.
+
+mod build;
+mod outcome;
+mod program;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::simulate;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use outcome::Outcome;
+use program::Program;
+
+pub(crate) use build::missing;
+
+/// How long each target runs where nobody says how long.
+const USUAL_SECONDS: u64 = 20;
+
+/// How many targets run at the same time at most.
+const MOST_AT_ONCE: usize = 2;
+
+/// The folder with a folder of inputs for each target.
+const CORPUS: &str = "fuzz/corpus";
+
+/// What `cargo xtask fuzz` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The target, a folder's name in fuzz/corpus; all of them where none is named.
+    target: Option<String>,
+    /// Runs all targets, two at a time.
+    #[arg(long, conflicts_with = "target")]
+    all: bool,
+    /// How long each target runs, `10m` for instance; 20 seconds where nobody says.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    r#for: Option<Duration>,
+    /// The seed of the mutations; one of the moment where none is given.
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Runs the target on this input only, and shows all that it says.
+    #[arg(long, value_name = "FILE", requires = "target")]
+    input: Option<PathBuf>,
+    /// Runs nothing, but puts into fuzz/corpus as few inputs as cover the same, of those there and those found since.
+    #[arg(long, conflicts_with = "input")]
+    minimise: bool,
+}
+
+/// Builds the targets and does what the arguments say; `false` where a target has found something.
+///
+/// # Errors
+///
+/// When this machine can't do it, the build fails, or there is no such target.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<bool> {
+    if let Some(reason) = missing() {
+        bail!("there is no fuzzing here: {reason}");
+    }
+    let targets = chosen(workspace, arguments.target.as_deref())?;
+    let programs = build::build(workspace, &targets)?;
+    if let Some(input) = &arguments.input {
+        return programs.iter().try_fold(true, |good, program| Ok(program.replay(input)? && good));
+    }
+    if arguments.minimise {
+        programs.iter().try_for_each(Program::minimise)?;
+        return Ok(true);
+    }
+    let seconds = arguments.r#for.map_or(USUAL_SECONDS, |time| time.as_secs().max(1));
+    let seed = arguments.seed.unwrap_or_else(seed_of_the_moment);
+    let tally = run_all(&programs, seconds, seed);
+    tally.print_details();
+    println!("fuzz: {tally}");
+    Ok(tally.is_success())
+}
+
+/// Runs each target for a short time, as a part of the checks. Each counts as a test.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn stage(workspace: &Workspace) -> Result<Tally> {
+    let programs = build::build(workspace, &chosen(workspace, None)?)?;
+    // What another run has left is no part of this one.
+    programs.iter().try_for_each(Program::forget)?;
+    Ok(run_all(&programs, USUAL_SECONDS, seed_of_the_moment()))
+}
+
+/// The targets, which are the folders of the corpus.
+fn chosen(workspace: &Workspace, wanted: Option<&str>) -> Result<Vec<String>> {
+    let folder = workspace.root().join(CORPUS);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort();
+    match wanted {
+        None => Ok(names),
+        Some(wanted) if names.iter().any(|name| name == wanted) => Ok(vec![wanted.to_owned()]),
+        Some(wanted) => bail!("{wanted} is no target; there are {}", names.join(", ")),
+    }
+}
+
+/// Runs the programs, a few at the same time, and tells of each how it went.
+fn run_all(programs: &[Program], seconds: u64, seed: u32) -> Tally {
+    let (left, tally) = (Mutex::new(programs.iter()), Mutex::new(Tally::default()));
+    let work = || {
+        while let Some(program) = left.lock().ok().and_then(|mut left| left.next()) {
+            let outcome = program.run(seconds, seed);
+            if let Ok(mut tally) = tally.lock() {
+                count(program, outcome, &mut tally);
+            }
+        }
+    };
+    let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_AT_ONCE);
+    println!("fuzz: {} targets, {seconds} s each, {at_once} at a time, seed {seed}", programs.len());
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(work);
+        }
+    });
+    tally.into_inner().unwrap_or_default()
+}
+
+fn count(program: &Program, outcome: Result<Outcome>, tally: &mut Tally) {
+    let name = program.name();
+    match outcome {
+        Ok(outcome) if outcome.is_good() => {
+            println!("fuzz: {name}: {outcome}");
+            tally.add_pass();
+        }
+        Ok(outcome) => {
+            println!("{}", outcome.last_words());
+            println!("fuzz: {name}: FOUND SOMETHING, {outcome}");
+            let again = outcome.found().map(|input| format!(": cargo xtask fuzz {name} --input {}", input.display()));
+            tally.add_failure(format!("fuzz::{name}{}", again.unwrap_or_default()));
+        }
+        Err(error) => tally.add_failure(format!("fuzz::{name}: {error:#}")),
+    }
+}
+
+/// libFuzzer takes 32 bits, and 0 for a seed of its own.
+fn seed_of_the_moment() -> u32 {
+    u32::try_from((simulate::seed() / 1_000_000) & u64::from(u32::MAX)).unwrap_or(1).max(1)
+}
