@@ -1,11 +1,11 @@
 //! Reading an acquired shard.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use dagstore_car::{CarReader, RawCid, Section, Verdict};
-use dagstore_index::FullIndex;
+use dagstore_car::{CarReader, MultihashRef, RawCid, Section, Verdict};
+use dagstore_index::{FullIndex, Location};
 use dagstore_types::ShardKey;
 use futures_util::{Stream, StreamExt};
 
@@ -22,7 +22,21 @@ pub(crate) struct OpenShard {
     pub(crate) reader: CarReader,
     pub(crate) verify: bool,
     pub(crate) blocking: Blocking,
+    /// Part of the index was found damaged: the next acquire has it built again.
+    pub(crate) is_index_damaged: AtomicBool,
     pub(crate) _counted: Counted,
+}
+
+impl OpenShard {
+    /// The place of a multihash. An index that turns out to be damaged is given up: whoever has it open goes on with what of it
+    /// is whole, and the next acquire builds another.
+    pub(crate) fn find_first(&self, multihash: MultihashRef<'_>) -> dagstore_index::Result<Option<Location>> {
+        let found = self.index.find_first(multihash);
+        if let Err(dagstore_index::Error::Damaged { .. }) = &found {
+            self.is_index_damaged.store(true, Ordering::Relaxed);
+        }
+        found
+    }
 }
 
 /// Counts what is open.
@@ -140,7 +154,7 @@ impl<'a> ShardBlockstore<'a> {
         if multihash.is_identity() {
             return Ok(Bytes::copy_from_slice(multihash.digest()));
         }
-        let found = self.shard.index.find_first(multihash)?;
+        let found = self.shard.find_first(multihash)?;
         let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
         let block = self.shard.reader.read_block(location.offset, location.size)?;
         if block.cid.multihash() != multihash {
@@ -157,7 +171,7 @@ impl<'a> ShardBlockstore<'a> {
     /// # Errors
     /// [`Error::Index`]: the index can't be read. Never mistaken for an absent block.
     pub async fn has(&self, cid: &RawCid) -> Result<bool> {
-        Ok(cid.multihash().is_identity() || self.shard.index.find_first(cid.multihash())?.is_some())
+        Ok(cid.multihash().is_identity() || self.shard.find_first(cid.multihash())?.is_some())
     }
 
     /// The size in bytes of the data of the block with the multihash of `cid`. The source is read only where the block is
@@ -170,7 +184,7 @@ impl<'a> ShardBlockstore<'a> {
         if multihash.is_identity() {
             return Ok(multihash.digest().len() as u64);
         }
-        let Some(location) = self.shard.index.find_first(multihash)? else {
+        let Some(location) = self.shard.find_first(multihash)? else {
             return Err(Error::BlockNotFound { cid: cid.clone() });
         };
         match location.size {

@@ -1,6 +1,7 @@
 //! Acquiring a shard: a reference first, then source and index, shared by all accessors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dagstore_car::CarReader;
 use dagstore_fs::OwnName;
@@ -101,7 +102,11 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
     let opened = cell.opened(reference.attempt);
     let name = OwnName::new(key, reference.registration, reference.attempt);
     let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    opened.get_or_try_init(|| open_anew(core, key, name, url)).await.cloned()
+    let shard = opened.get_or_try_init(|| open_anew(core, key, name, url)).await?;
+    if shard.is_index_damaged.load(Ordering::Relaxed) {
+        return Err(Unopened::IndexLost);
+    }
+    Ok(shard.clone())
 }
 
 async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String) -> Result<Arc<OpenShard>, Unopened> {
@@ -120,7 +125,15 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
         let (verify, blocking) = (shared.options.verify_on_read, shared.options.blocking);
         let counted = Counted::new(shared.shared.clone());
-        Ok(Arc::new(OpenShard { key, index, reader, verify, blocking, _counted: counted }))
+        Ok(Arc::new(OpenShard {
+            key,
+            index,
+            reader,
+            verify,
+            blocking,
+            is_index_damaged: AtomicBool::new(false),
+            _counted: counted,
+        }))
     };
     core.spawn_blocking(open).await.unwrap_or_else(|error| {
         // A runtime that shuts down is no reason for a shard to fail for good.

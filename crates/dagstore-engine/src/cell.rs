@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
 use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, UnixMillis};
@@ -309,7 +310,7 @@ impl CellState {
         if self.shard.record()?.attempt != *attempt {
             return None;
         }
-        let shard = opened.get()?.clone();
+        let shard = opened.get().filter(|shard| !shard.is_index_damaged.load(Ordering::Relaxed))?.clone();
         let counted = self.shard.acquire_at_once(now)?;
         self.used = true;
         Some((shard, counted))

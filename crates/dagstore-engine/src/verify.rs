@@ -213,7 +213,7 @@ fn check_data(reader: &CarReader, section: &Section) -> Option<Problem> {
 /// of entries tells whether one of the others is missing.
 fn check_index(shard: &OpenShard, section: &Section) -> Option<Problem> {
     let multihash = section.cid.multihash();
-    match shard.index.find_first(multihash) {
+    match shard.find_first(multihash) {
         Err(error) => Some(Problem::IndexUnreadable(error)),
         Ok(None) => Some(Problem::NotIndexed),
         Ok(Some(first)) if first.offset == section.offset => {

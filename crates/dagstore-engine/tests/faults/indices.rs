@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_car::{GoIndexBuilder, IndexCodec, RawCid, v2_head};
 use dagstore_datastore::{Batch, Datastore, Durability, ErrorClass, MemoryDatastore, Namespace, RowPage, RowStream};
-use dagstore_engine::{Engine, Options, Parts};
+use dagstore_engine::{Engine, Error, Options, Parts};
 use dagstore_fs::{OwnName, RealFileSystem};
 use dagstore_index::conformance::KEY;
 use dagstore_index::{FsIndexRepo, IndexRepo, InvertedIndex};
@@ -41,6 +41,28 @@ async fn fault_08_a_torn_index_is_none() {
         attempt = built_again;
         engine.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn fault_08_an_index_found_damaged_while_it_is_read_is_built_again() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let repo = Arc::new(FsIndexRepo::open(Arc::new(RealFileSystem), folder.path(), KEY).unwrap());
+    let engine = Engine::open(Parts { index_repo: repo.clone(), ..world.parts() }, Options::default()).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let [name] = repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    let file = folder.path().join(format!("{name}.idx"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[1024 + 100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (cid, data) = &world.car.blocks[3];
+    let reader = engine.acquire("a").await.unwrap();
+    let damaged = reader.blockstore().get(cid).await;
+    assert!(matches!(damaged, Err(Error::Index(_))), "a damaged index is believed: {damaged:?}");
+    let another = engine.acquire("a").await.unwrap();
+    let read = another.blockstore().get(cid).await;
+    assert_eq!(read.expect("the index is built again"), *data);
+    drop(reader);
+    read_all(&engine, "a", &world.car).await;
 }
 
 #[tokio::test]
