@@ -13,7 +13,7 @@ use crate::real::parent_directory;
 use crate::{FileSystem, PublishError, WriteFile};
 
 /// So many files are written and synced at the same time. They mostly wait for the disk, which makes one commit of what
-/// waits for it, so there are more of them than cores; beyond this the files come no faster.
+/// waits for it, so there are more of them than cores.
 const AT_ONCE: usize = 16;
 
 /// One file of a group.

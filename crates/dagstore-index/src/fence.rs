@@ -2,8 +2,8 @@
 //!
 //! Fingerprints are uniform, so the place of one in the fence can be computed, within the square root of its length.
 //! That is a few dozen places off in a large fence, which is another line of memory to wait for. The table tells where
-//! every sixty-fourth part or so begins, and from there a guess is right or next to it. It takes 4 bytes for 3,000
-//! entries, so it stays in the processor's cache.
+//! each stretch of 32 to 64 pages begins, and from there a guess is right or next to it. It takes 4 bytes for each, which
+//! is for 1,500 entries or more, so it stays in the processor's cache.
 
 use bytes::Bytes;
 
