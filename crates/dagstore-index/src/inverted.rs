@@ -95,6 +95,16 @@ impl InvertedIndex {
         Ok(self.datastore.write(batch, Durability::Synced).await?)
     }
 
+    /// Says, durably, that shards may come and go without their rows from now on.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub async fn set_incomplete(&self) -> Result<()> {
+        let mut batch = Batch::new();
+        batch.delete(NOTES, COMPLETE);
+        Ok(self.datastore.write(batch, Durability::Synced).await?)
+    }
+
     /// Adds the rows of a shard. When the call returns they are durable; behind an error, some of them may be there.
     ///
     /// # Errors

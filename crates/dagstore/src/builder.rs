@@ -46,6 +46,21 @@ struct Databases {
 }
 
 impl Databases {
+    /// Leaves the rows where they usually are. They are not kept up any more, so they aren't believed when somebody comes back
+    /// to them.
+    async fn leave_inverted(&mut self, mode: Mode) -> Result<(), OpenError> {
+        let Some(usual) = self.inverted.take() else { return Ok(()) };
+        // The key matters to look-ups only.
+        let index = InvertedIndex::new(usual.clone(), FingerprintKey([0; 16]));
+        if mode == Mode::Active && index.is_complete().await? {
+            index.set_incomplete().await?;
+        }
+        if !Arc::ptr_eq(&usual, &self.records) {
+            usual.close().await?;
+        }
+        Ok(())
+    }
+
     async fn close(&self) {
         // Somebody is told of something worse already.
         let _records = self.records.close().await;
@@ -220,12 +235,13 @@ impl Builder {
             }
             (None, None) => return Err(OpenError::NoPlace),
         };
-        match &self.inverted {
-            Inverted::Usual => {}
-            Inverted::In(other) => databases.inverted = Some(other.clone()),
-            Inverted::None => databases.inverted = None,
-        }
         let opened = async {
+            if !matches!(self.inverted, Inverted::Usual) {
+                databases.leave_inverted(self.options.mode).await?;
+            }
+            if let Inverted::In(other) = &self.inverted {
+                databases.inverted = Some(other.clone());
+            }
             let (parts, options) = self.parts(databases, directory).await?;
             open(parts, options).await
         };

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dagstore::{Backend, Dagstore, Error, ErrorKind, ShardState};
+use futures_util::TryStreamExt;
 
 fn stores(backend: Backend) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
@@ -52,6 +53,11 @@ async fn opens(backend: Backend, least: usize) {
             let root = shard.blockstore().roots()[0].clone();
             assert_eq!(shard.blockstore().get(&root).await.unwrap(), "alpha", "{}", original.display());
         }
+        // Made of the indices, for these stores had no rows.
+        store.resumed().await.unwrap();
+        let root = store.acquire("available").await.unwrap().blockstore().roots()[0].clone();
+        let told: Vec<_> = store.locate(&root).map_ok(|key| key.to_string()).try_collect().await.unwrap();
+        assert!(told.contains(&"available".to_owned()), "{}: {told:?}", original.display());
         let errored = store.info("errored").unwrap().error.unwrap();
         assert_eq!(errored.kind(), ErrorKind::TruncatedCar);
         assert!(matches!(store.info("destroyed"), Err(Error::NotFound(_))));
