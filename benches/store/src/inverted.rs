@@ -13,6 +13,7 @@ use dagstore::datastore::{Datastore, Namespace, RowStream, stream_of_rows};
 use tempfile::TempDir;
 
 use crate::backend::Backend;
+use crate::cpu;
 use crate::setup::Setup;
 
 const INVERTED: Namespace = Namespace::new("inverted");
@@ -24,8 +25,14 @@ const ROW_BYTES: usize = FINGERPRINT_BYTES + 5;
 
 type Fingerprint = [u8; FINGERPRINT_BYTES];
 
-/// How long nothing must have been written for a datastore to be at rest.
+/// How long nothing must have happened for a datastore to be at rest.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long to wait before looking again whether something happens.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Up to so large a part of a processor is what looking takes.
+const IDLE: f64 = 0.05;
 
 /// How long a datastore is given to come to rest.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -123,16 +130,17 @@ fn written() -> Result<f64> {
     Ok(field.and_then(|bytes| bytes.parse().ok()).unwrap_or(f64::NAN))
 }
 
-/// Waits until the datastore writes nothing any more, and returns when it wrote last.
+/// Waits until the datastore writes nothing any more and its threads are idle, and returns when that began.
 async fn at_rest() -> Result<Instant> {
     let begin = Instant::now();
-    let (mut last, mut since) = (written()?, begin);
+    let (mut last, mut since) = ((written()?, cpu::seconds()?), begin);
     while since.elapsed() < SILENCE && begin.elapsed() < PATIENCE {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let now = written()?;
-        if now > last {
-            (last, since) = (now, Instant::now());
+        tokio::time::sleep(LOOK).await;
+        let now = (written()?, cpu::seconds()?);
+        if now.0 > last.0 || now.1 - last.1 > LOOK.as_secs_f64() * IDLE {
+            since = Instant::now();
         }
+        last = now;
     }
     Ok(since)
 }

@@ -323,21 +323,23 @@ async fn kept_of(core: &Arc<Core>, registration: Registration) -> Result<(Kept, 
     Ok((if is_known || is_quarantined { Kept::All } else { Kept::None }, None))
 }
 
-/// How many rows of a multihash are looked up at once.
+/// How many rows of a multihash are looked up at first, because most multihashes have a few, and at once behind that.
+const FOUND_AT_FIRST: usize = 16;
 const FOUND_AT_ONCE: usize = 256;
 
 /// The shards that have the multihash, as a stream.
 pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> BoxStream<'static, Result<ShardKey>> {
-    let is_first = Some(None).filter(|_| !cid.multihash().is_identity());
+    let is_first = Some((None, FOUND_AT_FIRST)).filter(|_| !cid.multihash().is_identity());
     let pages = stream::unfold(is_first, move |after| {
         let (core, cid) = (core.clone(), cid.clone());
         async move {
-            let found = core.unless_closed(find(&core, &cid, after?, FOUND_AT_ONCE)).await.flatten();
+            let (after, limit) = after?;
+            let found = core.unless_closed(find(&core, &cid, after, limit)).await.flatten();
             let (keys, more) = match found {
                 Ok((keys, more)) => (keys.into_iter().map(Ok).collect(), more),
                 Err(error) => (vec![Err(error)], None),
             };
-            Some((stream::iter(keys), more.map(Some)))
+            Some((stream::iter(keys), more.map(|more| (Some(more), FOUND_AT_ONCE))))
         }
     });
     pages.flatten().boxed()
