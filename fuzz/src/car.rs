@@ -2,14 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use dagstore_car::{
-    CarReader, Error, Finding, GoIndex, IndexCodec, InspectOptions, Limits, ReadOptions, Result, ScanOptions,
-    ScanSummary, Scanned, StreamScanner, V2Options, Verdict,
+    CarReader, CarWriter, Error, Finding, GoIndex, IndexCodec, InspectOptions, Limits, RawCid, ReadOptions, Result,
+    ScanOptions, ScanSummary, Scanned, StreamScanner, V2Options, Verdict,
 };
-use dagstore_fs::ReadAt;
 use sha2::{Digest, Sha256};
 
 use crate::choices::Choices;
@@ -20,6 +19,9 @@ const MOST_BLOCKS: usize = 32;
 
 /// How large a CAR must be to be hashed on several threads.
 const MANY_BYTES: usize = 1_100_000;
+
+/// How many blocks that is.
+const LARGE_BLOCKS: u8 = 10;
 
 /// An input is a CAR. Read by positions on one thread and on several, from memory and not, and as a stream in pieces, it gives
 /// the same blocks and errors; a block that a scan shows hashes to its CID; an inspection finds what a scan refuses.
@@ -43,8 +45,8 @@ pub fn car(input: &[u8]) {
         index(&reader, &options.limits);
         wrapped(&reader, &options, &jumped);
     }
-    if choices.below(128) == 0 {
-        threads(&reader, &bytes, &options, &jumped);
+    if choices.below(32) == 0 {
+        threads(&reader, &bytes, &options, &verified);
     }
 }
 
@@ -213,19 +215,32 @@ fn wrapped(reader: &CarReader, options: &ReadOptions, jumped: &Outcome) {
     assert_eq!(&positioned(&bytes.into(), options, scan(false, 1)), jumped, "wrapped");
 }
 
-/// The sections over and over, so many that they are hashed on several threads.
-fn threads(reader: &CarReader, bytes: &Bytes, options: &ReadOptions, jumped: &Outcome) {
-    let Some(&(first, ..)) = jumped.blocks.first() else { return };
-    let end = reader.payload_offset() + reader.payload_size().min(bytes.size());
-    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-    let (start, middle) = (place(reader.payload_offset()), place(reader.payload_offset() + first));
-    let mut many = bytes[start..middle].to_vec();
-    while many.len() < MANY_BYTES {
-        many.extend(&bytes[middle..place(end)]);
-    }
-    let many = Bytes::from(many);
+/// The sections behind so much data that it is hashed on several threads; in front of it, too, where a scan takes them.
+fn threads(reader: &CarReader, bytes: &Bytes, options: &ReadOptions, verified: &Outcome) {
+    let Some(&(first, ..)) = verified.blocks.first() else { return };
+    let place = |offset: u64| usize::try_from(reader.payload_offset() + offset).unwrap_or(usize::MAX).min(bytes.len());
+    let header = &bytes[place(0)..place(first)];
+    let sections = &bytes[place(first)..place(reader.payload_size())];
+    let in_front = if verified.end.is_ok() && !options.zero_length_is_end { sections } else { &[] };
+    let many = Bytes::from([header, in_front, large_sections(), sections].concat());
     let [one, mut more] = [1, 3].map(|threads| positioned(&many, options, scan(true, threads)));
     more.blocks.sort_unstable();
     assert_eq!(one.end, more.end, "threads");
     assert!(one.blocks.iter().all(|block| more.blocks.binary_search(block).is_ok()), "blocks of threads");
+}
+
+/// Good sections of [`MANY_BYTES`], few and large, so that it is not a test of speed.
+fn large_sections() -> &'static [u8] {
+    static SECTIONS: OnceLock<Vec<u8>> = OnceLock::new();
+    SECTIONS.get_or_init(|| {
+        let mut writer = CarWriter::new(Vec::new(), &[]).expect("memory can be written");
+        for number in 0..LARGE_BLOCKS {
+            let data = vec![number; MANY_BYTES / usize::from(LARGE_BLOCKS)];
+            writer.write(&RawCid::of_data(0x55, &data), &data).expect("memory can be written");
+        }
+        let bytes = Bytes::from(writer.finish().expect("memory can be written"));
+        let reader = CarReader::open(Arc::new(bytes.clone()), ReadOptions::default()).expect("it was just written");
+        let first = reader.sections().next().and_then(Result::ok).expect("it has blocks");
+        bytes[usize::try_from(first.offset).unwrap_or(0)..].to_vec()
+    })
 }

@@ -19,7 +19,7 @@ const KEY: FingerprintKey = FingerprintKey(*b"0123456789abcdef");
 
 /// How many times a block is added at most, and how many different ones.
 const MOST_TIMES: u64 = 60;
-const MOST_BLOCKS: usize = 64;
+const MOST_BLOCKS: usize = 32;
 
 /// The least that a run has: one of each entry would make thousands.
 const LEAST_RUN: usize = 4;

@@ -50,9 +50,9 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Checks format, lints, tests, documentation and the rules of this project, and changes nothing.
+    /// Checks format, lints, tests, documentation and the rules of this project, fuzzes for a short time, and changes nothing.
     Verify {
-        /// Leaves out everything that needs RocksDB.
+        /// Leaves out everything that needs RocksDB, and the fuzzing.
         #[arg(long)]
         lean: bool,
     },

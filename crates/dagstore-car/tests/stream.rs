@@ -129,3 +129,15 @@ fn byte_by_byte_is_enough() {
         assert_eq!(outcome.map(|outcome| outcome.blocks.len()), [4, 4]);
     }
 }
+
+/// What is wrong with the length is told, and not that the header is missing.
+#[test]
+fn a_stream_that_ends_with_the_length_of_its_header_is_no_other_error() {
+    let lengths =
+        [&[0][..], &[0x80, 0], &[0xff, 0xff, 0xff, 1], &[0xff; 9], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]];
+    for (length, error) in lengths.into_iter().zip(["Malformed", "Malformed", "Limit", "Malformed", "Limit"]) {
+        let bytes = Bytes::copy_from_slice(length);
+        let [outcome, _] = agree("a length", &bytes, &ReadOptions::default(), &[EVERY_BYTE, ALL]);
+        assert!(outcome.end.as_ref().is_err_and(|end| end.starts_with(error)), "{outcome:?}");
+    }
+}

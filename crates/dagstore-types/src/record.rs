@@ -70,7 +70,7 @@ impl ShardRecord {
 /// A local copy of a shard's source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyRecord {
-    /// Where it is.
+    /// Where it is. Never empty: no codec reads a copy without a path.
     pub path: String,
     /// Its size in bytes, if known.
     pub size: Option<u64>,

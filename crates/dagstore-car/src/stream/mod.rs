@@ -179,6 +179,8 @@ impl StreamScanner {
                 return Err(ended());
             }
             self.front.extend(&bytes[..1]);
+            // No byte may follow that one, and what is wrong with the length is told all the same.
+            header::front(&self.front, start, &self.options.limits)?;
             return Ok(1);
         };
         if front.end() > room {
