@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dagstore_car::MultihashRef;
 use dagstore_fs::OwnName;
-use dagstore_index::{Error, FingerprintKey, FsIndexRepo, FullIndex, IndexRepo};
+use dagstore_index::{Damage, Error, FingerprintKey, FsIndexRepo, FullIndex, IndexRepo};
 use dagstore_types::{Attempt, Registration};
 
 use crate::files::MemoryFileSystem;
@@ -42,7 +42,7 @@ fn ask(file: Vec<u8>) -> bool {
     true
 }
 
-/// Looks a multihash up; `false` where the file is damaged.
+/// Looks a multihash up; `false` where one of the file's pages is damaged. A damaged fence keeps nobody from reading pages.
 fn look_up(index: &dyn FullIndex, multihash: &[u8]) -> bool {
     let multihash = MultihashRef::parse(multihash).expect("a probe is a multihash");
     match (index.find(multihash), index.find_first(multihash)) {
@@ -52,7 +52,7 @@ fn look_up(index: &dyn FullIndex, multihash: &[u8]) -> bool {
             true
         }
         // The first may be in a page that is good.
-        (Err(Error::Damaged { .. }), Ok(_) | Err(Error::Damaged { .. })) => false,
+        (Err(Error::Damaged { what, .. }), Ok(_) | Err(Error::Damaged { .. })) => !matches!(what, Damage::Page { .. }),
         other => panic!("{other:?}"),
     }
 }

@@ -265,7 +265,7 @@ impl Engine {
     /// What the datastore said last, while it refuses writes, or that of the inverted index rows. Changes fail with [`Error::NotDurable`] then; shards that are
     /// Available are acquired and read as ever. The store tries again by itself.
     pub fn degraded(&self) -> Option<dagstore_datastore::Error> {
-        let rows = || self.core.inverted.as_ref().and_then(|inverted| inverted.degraded());
+        let rows = || self.core.inverted.as_ref().and_then(Inverted::degraded);
         self.core.shared.commits.degraded().or_else(rows)
     }
 

@@ -62,7 +62,7 @@ fn register_all(folder: &Path, codec: &str) -> (usize, usize) {
             continue;
         }
         let path = folder.join(name);
-        let ran = place.run(&["register", "--key", name, path.to_str().unwrap()]);
+        let ran = place.run(&["register", "--verify", "--key", name, path.to_str().unwrap()]);
         let wanted = wanted(name, car);
         let is_accepted = ran.code == Some(0);
         match wanted {

@@ -181,7 +181,7 @@ fn what_was_not_verified_when_it_was_indexed_is_when_it_is_read() {
     blocks[1].1 = b"forged".to_vec();
     let car = place.car_of("forged.car", 1, blocks);
     let cid = car.blocks[1].0.to_string();
-    let (error, _) = place.run(&["register", "--key", "checked", "forged.car"]).failed(1);
+    let (error, _) = place.run(&["register", "--verify", "--key", "checked", "forged.car"]).failed(1);
     assert!(error.contains("doesn't hash to its CID"), "{error}");
     place.run(&["register", "forged.car"]).done();
     let (error, advice) = place.run(&["get", &cid]).failed(1);

@@ -123,10 +123,11 @@ async fn an_index_that_does_not_tell_every_block_where_it_is_is_found_out() {
 
 #[tokio::test]
 async fn an_index_that_tells_a_block_elsewhere_is_found_out() {
+    type Change = fn(u64, u64) -> (u64, u64);
     let world = World::new();
     let engine = world.open_with(|options| options.keep_open = 0).await.unwrap();
     engine.register("a", URL).await.unwrap();
-    let changes: [fn(u64, u64) -> (u64, u64); 3] =
+    let changes: [Change; 3] =
         [|offset, size| (offset + 1, size), |offset, size| (offset - 1, size), |offset, size| (offset, size - 1)];
     for change in changes {
         replace_index(&world, &engine, |place, offset, size| {
