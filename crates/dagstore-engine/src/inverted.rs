@@ -40,6 +40,8 @@ pub(crate) struct Inverted {
     is_complete: AtomicBool,
     /// Shards that may have rows that their index doesn't name.
     leftovers: Mutex<BTreeSet<Registration>>,
+    /// Held while a shard is noted, or notes are dropped: so one that comes meanwhile isn't dropped with the older ones.
+    noting: tokio::sync::Mutex<()>,
     troubles: Mutex<Troubles>,
     /// Held by whoever writes while there are troubles: else each one would only hear that the datastore must be opened again
     /// because of another.
@@ -66,6 +68,7 @@ impl Inverted {
             index,
             is_complete: is_complete.into(),
             leftovers: leftovers.into(),
+            noting: tokio::sync::Mutex::default(),
             troubles: Mutex::default(),
             mending: tokio::sync::Mutex::default(),
         })
@@ -102,6 +105,7 @@ impl Inverted {
 /// [`IndexError::Rows`].
 pub(crate) async fn note_leftovers(core: &Arc<Core>, registration: Registration) -> Result<(), IndexError> {
     let Some(inverted) = &core.inverted else { return Ok(()) };
+    let _alone = inverted.noting.lock().await;
     inverted.leftovers.lock().insert(registration);
     patiently(core, None, || inverted.index.note_leftovers(registration)).await
 }
@@ -288,6 +292,7 @@ pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
         Ok(())
     };
     patiently(core, None, remove).await?;
+    let _alone = inverted.noting.lock().await;
     let mut done: Vec<_> = kept.iter().filter(|(_, kept)| !matches!(kept, Kept::All)).map(|(one, _)| *one).collect();
     for name in names {
         // Built anew while rows were removed: some of these may have been its own.
@@ -409,6 +414,11 @@ async fn patiently<F: Future<Output = Result<(), IndexError>>>(
     loop {
         let has_troubles = inverted.troubles.lock().why.is_some();
         let alone = if has_troubles { Some(inverted.mending.lock().await) } else { None };
+        // Left by one whose opening failed, too. What fails again here is told by the write.
+        let why = inverted.troubles.lock().why.clone();
+        if let Some(why) = why.filter(|why| why.class() == ErrorClass::NeedsReopen) {
+            reopened(core, &IndexError::Rows(why)).await;
+        }
         let error = match write().await {
             Ok(()) => {
                 *inverted.troubles.lock() = Troubles::default();
