@@ -5,7 +5,7 @@
 //! * `corpus/` has inputs for each; `tests/corpus.rs` runs the targets on all of them, without libFuzzer.
 //!
 //! An input of [`car`], [`go_index`], [`index_file`], [`mount_url`] and [`record`] is what is read, byte for byte. Whatever else
-//! a target chooses, the sizes of pieces for instance, is made from the input by [`Choices`](choices::Choices). An input of
+//! a target chooses, the sizes of pieces for instance, is made from the input by `Choices`. An input of
 //! [`index_built`] is a list of instructions.
 #![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "what doesn't hold is a panic")]
