@@ -101,7 +101,9 @@ pub enum Error {
     #[error("the store has no inverted index: it can't tell which shards have a block")]
     NoInvertedIndex,
     /// The inverted index is being made of the full ones. That goes on by itself while the store is open and not paused.
-    #[error("the inverted index is still being made; try again in a while")]
+    #[error(
+        "the inverted index isn't complete: the store makes it while it is open, and not paused; try again in a while"
+    )]
     InvertedIncomplete,
     /// The CAR can't be read as it should.
     #[error(transparent)]

@@ -101,8 +101,7 @@ async fn remove(core: &Arc<Core>, name: OwnName) -> Result<()> {
     if !core.catalogue.is_linked(name.registration) {
         inverted::remove_rows(core, name, None).await?;
     }
-    let repo = core.index_repo.clone();
-    core.spawn_blocking(move || repo.remove(name)).await.unwrap_or(Ok(false))?;
+    inverted::remove_file(core, name).await?;
     Ok(())
 }
 

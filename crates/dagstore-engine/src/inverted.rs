@@ -150,11 +150,17 @@ async fn remove_index(
     except: Option<&Arc<dyn FullIndex>>,
 ) -> Result<bool, IndexError> {
     let had_index = remove_rows(core, name, except).await?;
-    if had_index {
-        let repo = core.index_repo.clone();
-        core.spawn_blocking(move || repo.remove(name)).await.unwrap_or_else(|_| Err(given_up(name)))?;
+    // Without an inverted index nobody has looked for it.
+    if had_index || core.inverted.is_none() {
+        remove_file(core, name).await?;
     }
     Ok(had_index)
+}
+
+/// Removes the index `name` alone, and returns whether there was one.
+pub(crate) async fn remove_file(core: &Arc<Core>, name: OwnName) -> Result<bool, IndexError> {
+    let repo = core.index_repo.clone();
+    core.spawn_blocking(move || repo.remove(name)).await.unwrap_or_else(|_| Err(given_up(name)))
 }
 
 async fn load(
@@ -189,7 +195,7 @@ pub(crate) async fn remove_rows(
     let index = match open(core, name).await {
         Ok(None) => return Ok(false),
         Ok(Some(index)) => index,
-        Err(IndexError::Damaged { .. }) => {
+        Err(IndexError::Damaged { .. } | IndexError::NewerVersion { .. }) => {
             note_leftovers(core, name.registration).await?;
             return Ok(true);
         }
@@ -210,11 +216,6 @@ pub(crate) async fn remove_rows(
 /// Removes all rows of a shard that is being destroyed, and the indices of its attempts, which name them. There is one as a
 /// rule.
 pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName) -> Result<(), IndexError> {
-    if core.inverted.is_none() {
-        let repo = core.index_repo.clone();
-        let removed = core.spawn_blocking(move || repo.remove(name)).await;
-        return removed.unwrap_or_else(|_| Err(given_up(name))).map(|_was_there| ());
-    }
     remove_indices(core, name, name.attempt.0.saturating_add(1), None).await
 }
 
@@ -280,9 +281,12 @@ pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
     if noted.is_empty() {
         return Ok(0);
     }
+    // In one pass, for there may be many of both.
+    let registered = core.catalogue.states().map(|(_, registration, _)| registration);
+    let known: BTreeSet<_> = registered.filter(|registration| noted.contains(registration)).collect();
     let (mut kept, mut names) = (BTreeMap::new(), Vec::new());
     for registration in &noted {
-        let (of, name) = kept_of(core, *registration).await?;
+        let (of, name) = kept_of(core, *registration, known.contains(registration)).await?;
         names.extend(name);
         kept.insert(*registration, of);
     }
@@ -309,7 +313,7 @@ pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
 }
 
 /// Which of a shard's rows are to be kept, and the name of the index that tells.
-async fn kept_of(core: &Arc<Core>, registration: Registration) -> Result<(Kept, Option<OwnName>)> {
+async fn kept_of(core: &Arc<Core>, registration: Registration, is_known: bool) -> Result<(Kept, Option<OwnName>)> {
     if let Some((key, attempt)) = core.catalogue.available(registration) {
         let name = OwnName::new(&key, registration, attempt);
         return match open(core, name).await {
@@ -318,7 +322,6 @@ async fn kept_of(core: &Arc<Core>, registration: Registration) -> Result<(Kept, 
             Err(error) => Err(error.into()),
         };
     }
-    let is_known = core.catalogue.states().any(|(_, other, _)| other == registration);
     let is_quarantined = core
         .quarantine
         .read()

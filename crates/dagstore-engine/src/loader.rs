@@ -1,11 +1,13 @@
 //! Loading the rows of small shards together: one load for all that wait, while the next ones gather.
 
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dagstore_datastore::ErrorClass;
 use dagstore_index::{Fingerprint, InvertedIndex};
 use dagstore_types::Registration;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -44,8 +46,7 @@ pub(crate) async fn load(
         let (shared, inverted) = (core.clone(), inverted.clone());
         core.spawn(async move { load_all(&shared, &inverted).await });
     }
-    let ended = || dagstore_datastore::Error::failed("store", "load", ErrorClass::Transient, "loading has ended");
-    told.await.unwrap_or_else(|_| Err(ended()))
+    told.await.unwrap_or_else(|_| failed("the store closes"))
 }
 
 /// Loads until nothing waits.
@@ -59,9 +60,15 @@ async fn load_all(core: &Core, inverted: &InvertedIndex) {
             }
             (mem::take(&mut waiting.shards), mem::take(&mut waiting.told))
         };
-        let loaded = inverted.add_group(&shards).await;
+        // Whoever comes next must find that nobody loads, also behind a datastore that panics.
+        let loading = AssertUnwindSafe(inverted.add_group(&shards)).catch_unwind().await;
+        let loaded = loading.unwrap_or_else(|_| failed("the datastore panicked; this is a fault of the program"));
         for tell in told {
             let _nobody_waits = tell.send(loaded.clone());
         }
     }
+}
+
+fn failed(why: &'static str) -> Loaded {
+    Err(dagstore_datastore::Error::failed("store", "load", ErrorClass::Permanent, why))
 }

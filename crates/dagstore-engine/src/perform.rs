@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::cell::{Asked, Cell, Reply};
 use crate::core::Core;
 use crate::options::Blocking;
-use crate::{Error, Result, cleanup, initialise};
+use crate::{Error, Result, cleanup, initialise, inverted};
 
 impl Core {
     /// Carries out the effects, in order. Never waits: work is started as tasks.
@@ -102,11 +102,9 @@ impl Core {
         let name = OwnName::new(cell.key(), registration, attempt);
         let core = self.clone();
         self.spawn(async move {
-            let repo = core.index_repo.clone();
-            let removed = core.spawn_blocking(move || repo.remove(name)).await;
             // What stays behind is named by no record, so the next sweep removes it.
-            if !matches!(removed, Ok(Ok(_))) {
-                tracing::warn!(%name, ?removed, "an index that was given up can't be removed yet");
+            if let Err(error) = inverted::remove_file(&core, name).await {
+                tracing::warn!(%name, %error, "an index that was given up can't be removed yet");
             }
         });
     }

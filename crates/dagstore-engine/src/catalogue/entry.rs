@@ -89,6 +89,11 @@ impl<'a> Entry<'a> {
         &self.0[HEAD_BYTES..HEAD_BYTES + usize::from(length)]
     }
 
+    pub(super) fn shard_key(self) -> ShardKey {
+        #[expect(clippy::expect_used, reason = "the entry was packed from a record, whose key is a valid one")]
+        ShardKey::new(&String::from_utf8_lossy(self.key())).expect("a packed key is valid")
+    }
+
     pub(super) fn state(self) -> ShardState {
         // Packed from a state, so there is one of this byte.
         ShardState::try_from(self.0[4]).unwrap_or(ShardState::Errored)
@@ -119,8 +124,7 @@ impl<'a> Entry<'a> {
             size: self.has(HAS_COPY_SIZE).then(|| fields.number()),
             validator: self.has(HAS_COPY_VALIDATOR).then(|| fields.text()),
         });
-        #[expect(clippy::expect_used, reason = "the entry was packed from a record, whose key is a valid one")]
-        let key = ShardKey::new(&String::from_utf8_lossy(self.key())).expect("a packed key is valid");
+        let key = self.shard_key();
         let (state, lazy) = (self.state(), self.has(LAZY));
         ShardRecord { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, retries, changed }
     }

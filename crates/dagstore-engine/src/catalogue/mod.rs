@@ -133,7 +133,7 @@ impl Catalogue {
         let awake: Vec<_> = {
             let part = self.part(hash).read();
             if let Some(entry) = part.resting.find(hash, |entry| is_it(entry.state(), entry.numbers().0)) {
-                return Some((entry.unpack().key, entry.numbers().1));
+                return Some((entry.shard_key(), entry.numbers().1));
             }
             part.awake.iter_hash(spread(hash)).cloned().collect()
         };
@@ -219,7 +219,7 @@ impl Catalogue {
             let cells: Vec<_> = {
                 let part = part.read();
                 let resting = part.resting.iter().filter(|entry| states.contains(&entry.state()));
-                keys.extend(resting.map(|entry| entry.unpack().key));
+                keys.extend(resting.map(|entry| entry.shard_key()));
                 part.awake.iter().cloned().collect()
             };
             let is_meant =

@@ -1,5 +1,6 @@
 //! Which shards have a block: told when they are Available, and not before or after.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 
 use dagstore_car::RawCid;
@@ -181,6 +182,18 @@ async fn a_shard_whose_rows_can_not_be_written_fails_and_can_be_recovered() {
     engine.recover("c").await.unwrap();
     assert_eq!(engine.info("c").unwrap().state, ShardState::Available);
     assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn a_datastore_that_panics_keeps_nobody_from_loading_behind_it() {
+    let world = World::new();
+    let engine = world.open().await;
+    world.inverted.panic_at_next_write();
+    let failed = answered("the registration", engine.register("a", URL).into_future()).await;
+    assert!(matches!(failed, Err(Error::Failed { .. })), "{failed:?}");
+    answered("the next one", engine.register("b", URL).into_future()).await.unwrap();
+    engine.recover("a").await.unwrap();
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["a", "b"]);
 }
 
 #[tokio::test]
