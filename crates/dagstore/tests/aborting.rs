@@ -107,7 +107,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting)
+    tokio::time::timeout(Duration::from_mins(2), waiting)
         .await
         .unwrap_or_else(|_| panic!("it never happened: {what}"));
 }
@@ -129,7 +129,7 @@ async fn be_aborted(directory: &Path, child: &str) {
     let is_in_line = || store.info(&key).is_ok_and(|shard| shard.state == ShardState::Initializing && !shard.writing);
     until("another shard is in line", is_in_line).await;
     trigger.pulled.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     panic!("the process was not aborted");
 }
 

@@ -136,7 +136,7 @@ async fn go_on(store: &Dagstore, sources: &Sources, outcomes: &mut Outcomes) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), writable).await.expect("the store can be written again");
+    tokio::time::timeout(Duration::from_mins(2), writable).await.expect("the store can be written again");
     assert!(store.degraded().is_none(), "{:?}", store.degraded());
     outcomes.available.push("again".to_owned());
     for key in std::mem::take(&mut outcomes.errored) {

@@ -18,7 +18,7 @@ use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount};
 pub(crate) const URL: &str = "gated:shard";
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct World {
     pub(crate) car: TestCar,

@@ -54,7 +54,8 @@ async fn a_failure_that_passes_is_tried_again_until_it_has() {
         tried(&engine, retries).await;
         let longest = PAUSE * 2_u32.pow(retries);
         let pause = until_next_try(&world, &engine);
-        assert!(longest / 2 <= pause + Duration::from_millis(50) && pause <= longest, "{pause:?} of {longest:?}");
+        // Up to 100 ms of it are over: the sleep below goes on behind the try.
+        assert!(longest / 2 <= pause + Duration::from_millis(150) && pause <= longest, "{pause:?} of {longest:?}");
         // Nothing happens before its time.
         let opens = world.gate.opens();
         tokio::time::sleep(pause.saturating_sub(Duration::from_millis(100))).await;

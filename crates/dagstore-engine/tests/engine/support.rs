@@ -23,7 +23,7 @@ pub(crate) const URL: &str = "gated:shard";
 pub(crate) const SHARDS: Namespace = Namespace::new("shards");
 
 /// How long a test waits for what must come, because a test that hangs tells less than one that fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What outlives a process: the disk and the source.
 pub(crate) struct World {
