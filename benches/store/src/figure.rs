@@ -62,6 +62,17 @@ impl Figure {
         self.raw.push(raw);
     }
 
+    /// What the last run gave.
+    pub(crate) fn last(&self) -> f64 {
+        self.runs.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// Leaves the first run out, which only warmed up.
+    pub(crate) fn forget_first(&mut self) {
+        self.runs.drain(..self.runs.len().min(1));
+        self.raw.drain(..self.raw.len().min(1));
+    }
+
     /// Adds something that was counted in a run.
     pub(crate) fn detail(&mut self, name: &'static str, value: f64) {
         match self.details.iter_mut().find(|(known, _)| *known == name) {

@@ -2,5 +2,4 @@
 
 pub(crate) mod build;
 pub(crate) mod open;
-mod peak;
 mod sample;

@@ -11,7 +11,9 @@
 )]
 
 mod backend;
+mod block_read;
 mod cache;
+mod cars;
 mod catalogue;
 mod counting;
 mod cpu;
@@ -19,8 +21,10 @@ mod crowd;
 mod figure;
 mod gc;
 mod indices;
+mod initialise;
 mod inverted;
 mod machine;
+mod peak;
 mod raw;
 mod register;
 mod report;
@@ -62,6 +66,10 @@ enum Bench {
     InvertedInsert(inverted::insert::Options),
     /// Looking fingerprints up in an inverted index.
     InvertedLookup(inverted::lookup::Options),
+    /// Reading blocks of a shard on this machine.
+    BlockRead(block_read::Options),
+    /// Registering CARs until they are Available.
+    Initialise(initialise::Options),
     /// What `restart` does in processes of their own.
     #[command(hide = true)]
     RestartChild(restart::Order),
@@ -78,6 +86,8 @@ fn main() -> anyhow::Result<()> {
         Bench::IndexBuild(options) => Report::of(&setup, |report| indices::build::run(&setup, &options, report)),
         Bench::InvertedInsert(options) => Report::of(&setup, |report| inverted::insert::run(&setup, &options, report)),
         Bench::InvertedLookup(options) => Report::of(&setup, |report| inverted::lookup::run(&setup, &options, report)),
+        Bench::BlockRead(options) => Report::of(&setup, |report| block_read::run(&setup, &options, report)),
+        Bench::Initialise(options) => Report::of(&setup, |report| initialise::run(&setup, &options, report)),
         Bench::RestartChild(order) => order.obey(),
     }
 }

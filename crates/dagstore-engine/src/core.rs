@@ -18,6 +18,7 @@ use crate::gc::GcReport;
 use crate::inverted::Inverted;
 use crate::loader::Loader;
 use crate::options::{Hold, Mode};
+use crate::publisher::Publisher;
 use crate::quarantine::Quarantine;
 use crate::queue::Queue;
 use crate::registrations::Registrations;
@@ -50,9 +51,10 @@ pub(crate) struct Core {
     pub(crate) fetching: Semaphore,
     /// Room for sources that are being indexed.
     pub(crate) indexing: Semaphore,
-    /// Room for shards whose rows are being loaded.
-    pub(crate) loading: Semaphore,
+    /// Room for shards that are indexed, and whose indices are being published and rows loaded.
+    pub(crate) finishing: Semaphore,
     pub(crate) loader: Loader,
+    pub(crate) publisher: Publisher,
     pub(crate) retries: Retries,
     /// Tasks are started on the runtime that the store was opened on, whichever one a caller is on.
     pub(crate) runtime: Handle,

@@ -24,6 +24,7 @@ use crate::inverted::Inverted;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::options::{Mode, Options, Parts};
+use crate::publisher::Publisher;
 use crate::quarantine::Quarantined;
 use crate::queue::{Queue, semaphore};
 use crate::register::Register;
@@ -139,8 +140,9 @@ impl Engine {
             thawing: Queue::new(options.max_thawing),
             fetching: semaphore(options.max_fetching),
             indexing: semaphore(options.max_indexing),
-            loading: semaphore(options.max_loading),
+            finishing: semaphore(options.max_finishing),
             loader: Loader::default(),
+            publisher: Publisher::default(),
             options,
             retries: Retries::default(),
             runtime: Handle::current(),

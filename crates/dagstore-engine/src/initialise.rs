@@ -8,17 +8,21 @@ use std::time::Duration;
 use dagstore_car::{CarReader, ScanOptions};
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event, Refusal};
-use dagstore_index::IndexMeta;
+use dagstore_index::{IndexBuilder, IndexMeta};
 use dagstore_mount::{Mount, MountUrl, Opened};
 use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinError;
 
 use crate::cell::{Cell, Reply};
 use crate::core::Core;
 use crate::error::{car_error, index_error, mount_error};
 use crate::task::Task;
-use crate::{inverted, retry};
+use crate::{inverted, publisher, retry};
+
+/// Shards with no more entries than this are finished together with others: their indices published, their rows loaded.
+pub(crate) const SMALL_ENTRIES: u64 = 16 * 1024;
 
 /// How long a start waits after the datastore refused to count it.
 const PAUSE_WHEN_NOT_DURABLE: Duration = Duration::from_secs(1);
@@ -95,7 +99,7 @@ pub(crate) fn finish(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registrat
     let name = OwnName::new(cell.key(), registration, attempt);
     begin_task(core, cell, registration, |core, task| async move {
         let add = async {
-            let _loading = room_in(&core.loading, &task).await.ok_or_else(cancelled)?;
+            let _finishing = room_in(&core.finishing, &task).await.ok_or_else(cancelled)?;
             inverted::add(&core, name, Some(&task)).await
         };
         End::Worked(attempt, AssertUnwindSafe(add).catch_unwind().await.unwrap_or_else(|_| Err(panicked())))
@@ -168,11 +172,17 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
             indexing = room_in(&core.indexing, task).await;
         }
         let room = indexing.ok_or_else(cancelled)?;
-        work(core, name, &*mount, opened, task).await?;
-        let _loading = room_in(&core.loading, task).await.ok_or_else(cancelled)?;
-        // The next ones may be indexed meanwhile, so that the rows of small shards meet.
+        let (built, entries) = build(core, name, &*mount, opened, task).await?;
+        let is_small = entries <= SMALL_ENTRIES;
+        // What is left to be done of a large index is work as well, and much of it.
+        let built = if is_small { Some(built) } else { publisher::publish(core, built, task).await.map(|()| None)? };
+        let _finishing = room_in(&core.finishing, task).await.ok_or_else(cancelled)?;
+        // The next ones may be indexed meanwhile, so that small shards meet.
         drop((room, starting, thawing));
         start_next(core);
+        if let Some(built) = built {
+            publisher::publish_together(core, built).await?;
+        }
         inverted::add(core, name, Some(task)).await
     };
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
@@ -233,40 +243,38 @@ async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, t
     }
 }
 
-async fn work(
+/// Builds the index of a source that stays the same meanwhile, and tells how many entries it has, duplicates included.
+async fn build(
     core: &Arc<Core>,
     name: OwnName,
     mount: &dyn Mount,
     opened: Opened,
     task: &Task,
-) -> Result<(), ShardError> {
+) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
     let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
-    let indexed = core.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
-    indexed.unwrap_or_else(|error| {
-        // A runtime that shuts down is the store's end, not the shard's fault.
-        if error.is_cancelled() {
-            task.cancel();
-        }
-        Err(panicked())
-    })?;
-    task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)?
+    let built = core.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
+    let built = built.unwrap_or_else(|error| Err(died(&error, task)))?;
+    task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)??;
+    Ok(built)
 }
-/// Builds and publishes the index. Runs on a blocking thread.
-fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), ShardError> {
+
+/// Builds the index. Runs on a blocking thread.
+fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
     let total_bytes = opened.stat.size;
     task.progress.set(0, total_bytes);
     let meta = IndexMeta { name, car_size: total_bytes, validator: opened.stat.validator };
     let reader = CarReader::open(opened.reader, core.options.car.clone()).map_err(|error| car_error(&error))?;
     let mut builder = core.index_repo.builder(meta).map_err(|error| index_error(&error))?;
-    let mut refused = None;
+    let (mut entries, mut refused) = (0, None);
     let scan = ScanOptions::verifying(core.options.verify_on_index);
     let scanned = reader.scan(scan, |block| {
         // An identity CID has its data in it: it is answered without being looked up.
-        if !block.multihash.is_identity()
-            && let Err(error) = builder.add(block.multihash, block.offset, block.data_size)
-        {
-            refused = Some(error);
-            return ControlFlow::Break(());
+        if !block.multihash.is_identity() {
+            entries += 1;
+            if let Err(error) = builder.add(block.multihash, block.offset, block.data_size) {
+                refused = Some(error);
+                return ControlFlow::Break(());
+            }
         }
         task.progress.set(block.end, total_bytes);
         if task.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -275,10 +283,8 @@ fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(), 
         return Err(index_error(&error));
     }
     scanned.map_err(|error| car_error(&error))?;
-    let summary = builder.publish().map_err(|error| index_error(&error))?;
     task.progress.set(total_bytes, total_bytes);
-    tracing::debug!(%name, entries = summary.entries, bytes = summary.file_bytes, "an index was published");
-    Ok(())
+    Ok((builder, entries))
 }
 
 /// A source that changed while it was read has an index of neither content.
@@ -293,6 +299,15 @@ async fn unchanged(mount: &dyn Mount, opened: &Opened) -> Result<(), ShardError>
 /// Nobody hears of this one: a task that was asked to end tells no error.
 fn cancelled() -> ShardError {
     ShardError::new(ErrorKind::Internal, "the task was asked to end")
+}
+
+/// Why work on a thread of its own gave nothing.
+pub(crate) fn died(error: &JoinError, task: &Task) -> ShardError {
+    // A runtime that shuts down is the store's end, not the shard's fault.
+    if error.is_cancelled() {
+        task.cancel();
+    }
+    panicked()
 }
 
 fn panicked() -> ShardError {

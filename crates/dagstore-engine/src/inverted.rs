@@ -22,11 +22,9 @@ use tokio::time::Instant;
 use crate::core::Core;
 use crate::error::index_error;
 use crate::info::ShardInfo;
+use crate::initialise::SMALL_ENTRIES;
 use crate::task::Task;
 use crate::{Error, Result, loader};
-
-/// Shards with no more blocks than this are loaded together with others.
-const SMALL_ENTRIES: u64 = 16 * 1024;
 
 /// The first pause behind a failed write, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -57,8 +57,9 @@ pub struct Options {
     pub max_fetching: usize,
     /// How many shards are indexed at once.
     pub max_indexing: usize,
-    /// How many shards' rows are added to the inverted index at once, behind their indexing. Those of small ones go together.
-    pub max_loading: usize,
+    /// How many shards that are indexed are finished at once: indices published, rows added to the inverted index. Small ones
+    /// go together.
+    pub max_finishing: usize,
     /// How many sources that aren't ready are waited for at once, apart from those that are.
     pub max_thawing: usize,
     /// How long a source may take to say whether it is ready before it is treated as one that isn't.
@@ -117,7 +118,7 @@ impl Default for Options {
             retry: None,
             max_fetching: 4,
             max_indexing: 4,
-            max_loading: 64,
+            max_finishing: 64,
             max_thawing: 64,
             stat_deadline: Duration::from_secs(10),
             keep_open: 256,

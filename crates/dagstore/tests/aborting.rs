@@ -107,9 +107,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(2), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("it never happened: {what}"));
+    tokio::time::timeout(Duration::from_mins(2), waiting).await.unwrap_or_else(|_| panic!("it never happened: {what}"));
 }
 
 /// Begins to index the shard that aborts, lets another one get in line, and is aborted.

@@ -1,27 +1,22 @@
 //! Building an index: out of entries, by walking a CAR, and many small ones at once.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use dagstore::car::{CarReader, CarWriter, RawCid, ReadOptions, ScanOptions};
+use dagstore::car::{CarReader, ReadOptions, ScanOptions};
 use dagstore::fs::{FileSystem, RealFileSystem};
 use dagstore::index::{IndexBuilder, IndexRepo};
 
-use super::{peak, sample};
-use crate::cpu;
+use super::sample;
+use crate::cars::GIB;
 use crate::figure::{Better, Figure, Goal};
 use crate::report::Report;
 use crate::setup::Setup;
-
-/// The codec of blocks that are just bytes.
-const RAW: u64 = 0x55;
-
-const GIB: u64 = 1 << 30;
+use crate::{cars, cpu, peak};
 
 /// For each size of blocks, what the original takes to index a GiB of them without hashing, in seconds; how many times
 /// better is wanted; and how many GB a second it hashes.
@@ -143,7 +138,7 @@ fn group(setup: &Setup, directory: &Path) -> Result<Vec<Figure>> {
 
 fn from_car(setup: &Setup, directory: &Path, block_bytes: usize) -> Result<Vec<Figure>> {
     let path = directory.join("bench.car");
-    write_car(&path, block_bytes)?;
+    cars::write(&path, GIB, block_bytes)?;
     let (_, go_seconds, times, go_rate) =
         *GO.iter().find(|(bytes, ..)| *bytes == block_bytes).context("a size that is measured")?;
     let kib = block_bytes >> 10;
@@ -153,7 +148,7 @@ fn from_car(setup: &Setup, directory: &Path, block_bytes: usize) -> Result<Vec<F
     let mut memory =
         Figure::new(format!("{kib} KiB, peak memory"), "MiB", Better::Less).goal(Goal::Value(MOST_PEAK_MIB));
     for _ in 0..setup.runs() {
-        let raw = read_all(&path)?;
+        let raw = cars::read(&path)?;
         peak::forget()?;
         let (seconds, cpu) = walk(directory, &path, false)?;
         jumped.run_beside(seconds * 1e3, raw * 1e3);
@@ -186,30 +181,4 @@ fn walk(directory: &Path, path: &Path, verify: bool) -> Result<(f64, f64)> {
     })?;
     failed.map_or(Ok(()), Err)?;
     Ok((start.elapsed().as_secs_f64(), cpu::seconds()? - cpu))
-}
-
-fn write_car(path: &Path, block_bytes: usize) -> Result<()> {
-    let mut writer = CarWriter::new(BufWriter::with_capacity(1 << 20, File::create_new(path)?), &[])?;
-    let mut data = vec![7; block_bytes];
-    for number in 0..GIB / block_bytes as u64 {
-        data[..8].copy_from_slice(&number.to_be_bytes());
-        writer.write(&RawCid::of_data(RAW, &data), &data)?;
-    }
-    let file = writer.finish()?.into_inner()?;
-    Ok(file.sync_all()?)
-}
-
-/// Reads a file from end to end, which also brings it into the cache. Seconds, the second time.
-fn read_all(path: &Path) -> Result<f64> {
-    let mut seconds = 0.0;
-    for _ in 0..2 {
-        let start = Instant::now();
-        let (file, mut piece) = (RealFileSystem.open(path)?, vec![0; 256 << 10]);
-        let mut at = 0;
-        while let count @ 1.. = file.read_at(at, &mut piece)? {
-            at += count as u64;
-        }
-        seconds = start.elapsed().as_secs_f64();
-    }
-    Ok(seconds)
 }

@@ -219,7 +219,7 @@ impl Catalogue {
             let cells: Vec<_> = {
                 let part = part.read();
                 let resting = part.resting.iter().filter(|entry| states.contains(&entry.state()));
-                keys.extend(resting.map(|entry| entry.shard_key()));
+                keys.extend(resting.map(entry::Entry::shard_key));
                 part.awake.iter().cloned().collect()
             };
             let is_meant =

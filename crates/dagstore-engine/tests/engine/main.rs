@@ -20,5 +20,6 @@ mod retry;
 mod stress;
 #[allow(dead_code, reason = "what only the tests of the faults use")]
 mod support;
+mod together;
 mod verifying;
 mod watching;

@@ -5,12 +5,12 @@ use std::fs;
 use anyhow::{Context, Result};
 
 /// Forgets how much was resident at most so far.
-pub(super) fn forget() -> Result<()> {
+pub(crate) fn forget() -> Result<()> {
     fs::write("/proc/self/clear_refs", "5").context("forgetting the peak")
 }
 
 /// How much was resident at most since then, in MiB: the whole process, with what it keeps for later.
-pub(super) fn mib() -> Result<f64> {
+pub(crate) fn mib() -> Result<f64> {
     Ok(status("VmHWM:")? as f64 / 1024.0)
 }
 
