@@ -10,7 +10,7 @@ use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event, Refusal};
 use dagstore_index::{IndexBuilder, IndexMeta};
 use dagstore_mount::{Mount, MountUrl, Opened};
-use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
+use dagstore_types::{Attempt, ErrorKind, Registration, ShardError, ShardKey};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinError;
@@ -18,6 +18,7 @@ use tokio::task::JoinError;
 use crate::cell::{Cell, Reply};
 use crate::core::Core;
 use crate::error::{car_error, index_error, mount_error};
+use crate::indexer::{Candidate, is_indexed};
 use crate::task::Task;
 use crate::{inverted, publisher, retry};
 
@@ -172,7 +173,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
             indexing = room_in(&core.indexing, task).await;
         }
         let room = indexing.ok_or_else(cancelled)?;
-        let (built, entries) = build(core, name, &*mount, opened, task).await?;
+        let (built, entries) = build(core, cell.key(), name, &*mount, opened, task).await?;
         let is_small = entries <= SMALL_ENTRIES;
         // What is left to be done of a large index is work as well, and much of it.
         let built = if is_small { Some(built) } else { publisher::publish(core, built, task).await.map(|()| None)? };
@@ -246,30 +247,40 @@ async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, t
 /// Builds the index of a source that stays the same meanwhile, and tells how many entries it has, duplicates included.
 async fn build(
     core: &Arc<Core>,
+    key: &ShardKey,
     name: OwnName,
     mount: &dyn Mount,
     opened: Opened,
     task: &Task,
 ) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
     let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
-    let built = core.spawn_blocking(move || index(&shared, name, source, &indexing)).await;
+    let key = key.clone();
+    let built = core.spawn_blocking(move || index(&shared, &key, name, source, &indexing)).await;
     let built = built.unwrap_or_else(|error| Err(died(&error, task)))?;
     task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)??;
     Ok(built)
 }
 
 /// Builds the index. Runs on a blocking thread.
-fn index(core: &Core, name: OwnName, opened: Opened, task: &Task) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
+fn index(
+    core: &Core,
+    shard: &ShardKey,
+    name: OwnName,
+    opened: Opened,
+    task: &Task,
+) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
     let total_bytes = opened.stat.size;
     task.progress.set(0, total_bytes);
     let meta = IndexMeta { name, car_size: total_bytes, validator: opened.stat.validator };
     let reader = CarReader::open(opened.reader, core.options.car.clone()).map_err(|error| car_error(&error))?;
     let mut builder = core.index_repo.builder(meta).map_err(|error| index_error(&error))?;
     let (mut entries, mut refused) = (0, None);
+    let indexer = core.options.indexer.as_deref();
     let scan = ScanOptions::verifying(core.options.verify_on_index);
     let scanned = reader.scan(scan, |block| {
-        // An identity CID has its data in it: it is answered without being looked up.
-        if !block.multihash.is_identity() {
+        let candidate =
+            Candidate { shard, multihash: block.multihash, offset: block.offset, data_size: block.data_size };
+        if is_indexed(indexer, &candidate) {
             entries += 1;
             if let Err(error) = builder.add(block.multihash, block.offset, block.data_size) {
                 refused = Some(error);

@@ -12,7 +12,7 @@ use dagstore_fsm::RecoveryPolicy;
 use dagstore_index::{IndexRepo, InvertedIndex};
 use dagstore_mount::Registry;
 
-use crate::Retry;
+use crate::{Indexer, Retry};
 
 /// The seams of a store.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Options {
     pub max_registering: usize,
     /// Whether every block is hashed while it is indexed, which reads all of a source that would otherwise be read in parts.
     pub verify_on_index: bool,
+    /// Which blocks are indexed, where these aren't all.
+    pub indexer: Option<Arc<dyn Indexer>>,
     /// Whether every block is hashed when it is read.
     pub verify_on_read: bool,
     /// Limits of CARs, and whether a section of length zero ends one.
@@ -124,6 +126,7 @@ impl Default for Options {
             keep_open: 256,
             max_registering: 16 * 1024,
             verify_on_index: false,
+            indexer: None,
             verify_on_read: true,
             car: ReadOptions { zero_length_is_end: true, ..ReadOptions::default() },
             persist_deadline: Duration::from_secs(10),

@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use crate::accessor::OpenShard;
 use crate::core::Core;
+use crate::indexer::{Candidate, Indexer, is_indexed};
 use crate::{Engine, Error, Result, ShardAccessor, walk};
 
 /// What is looked at of each block.
@@ -73,7 +74,7 @@ pub enum Problem {
     Entries {
         /// Entries of the index.
         entries: u64,
-        /// Blocks of the CAR, but for those whose CID has the data in itself.
+        /// Blocks of the CAR that are to be indexed.
         blocks: u64,
     },
     /// The inverted index doesn't tell the shard for the block.
@@ -115,7 +116,8 @@ impl Engine {
         let is_incomplete = core.inverted.as_ref().is_some_and(|inverted| !inverted.is_complete());
         let refused = is_incomplete.then_some(Err(Error::InvertedIncomplete));
         let sections = (!is_incomplete).then(|| open.reader.sections());
-        let checks = Checks { shard: open.clone(), sections, what, blocks: 0, to_index: 0, done_bytes: 0 };
+        let indexer = core.options.indexer.clone();
+        let checks = Checks { shard: open.clone(), sections, what, indexer, blocks: 0, to_index: 0, done_bytes: 0 };
         let checked = walk::in_pieces(open.blocking, checks).then(move |step| {
             let core = core.clone();
             async move { with_row(&core, registration, step?).await }
@@ -127,9 +129,7 @@ impl Engine {
 /// The same, with what the inverted index has to say.
 async fn with_row(core: &Arc<Core>, registration: Registration, step: Step) -> Result<Verified> {
     let Step { mut verified, block } = step;
-    if let (Some(inverted), Some((cid, offset))) = (&core.inverted, block)
-        && !cid.multihash().is_identity()
-    {
+    if let (Some(inverted), Some((cid, offset))) = (&core.inverted, block) {
         let before = registration.0.checked_sub(1).map(Registration);
         let found = core.unless_closed(inverted.index.find(cid.multihash(), before, 1)).await??;
         if found.first() != Some(&registration) {
@@ -145,6 +145,7 @@ struct Checks {
     /// `None` at the end.
     sections: Option<Sections>,
     what: Verify,
+    indexer: Option<Arc<dyn Indexer>>,
     blocks: u64,
     /// Blocks that the full index should have.
     to_index: u64,
@@ -154,6 +155,7 @@ struct Checks {
 /// What was checked of a block.
 struct Step {
     verified: Verified,
+    /// Where it is one that is indexed.
     block: Option<(RawCid, u64)>,
 }
 
@@ -185,15 +187,17 @@ impl Checks {
     }
 
     fn block(&mut self, section: Section) -> Step {
-        let is_identity = section.cid.multihash().is_identity();
+        let Section { offset, data_size, .. } = section;
+        let candidate = Candidate { shard: &self.shard.key, multihash: section.cid.multihash(), offset, data_size };
+        let is_indexed = is_indexed(self.indexer.as_deref(), &candidate);
         self.blocks += 1;
-        self.to_index += u64::from(!is_identity);
+        self.to_index += u64::from(is_indexed);
         self.done_bytes = section.data_offset + section.data_size;
         let of_data = if self.what == Verify::Data { check_data(&self.shard.reader, &section) } else { None };
-        let of_index = if is_identity { None } else { check_index(&self.shard, &section) };
+        let of_index = if is_indexed { check_index(&self.shard, &section) } else { None };
         let problems = [of_data, of_index].into_iter().flatten();
-        let findings = problems.map(|problem| Finding::of(section.cid.clone(), section.offset, problem)).collect();
-        self.step(findings, Some((section.cid, section.offset)))
+        let findings = problems.map(|problem| Finding::of(section.cid.clone(), offset, problem)).collect();
+        self.step(findings, is_indexed.then_some((section.cid, offset)))
     }
 }
 

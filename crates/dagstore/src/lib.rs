@@ -41,9 +41,9 @@ use std::ops::Deref;
 pub use builder::{Backend, Builder};
 pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
-    BlockEntry, Engine, Error, Failure, Finding, GcReport, Identity, Kept, Mode, Operation, Options, Problem, Progress,
-    Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor, ShardBlockstore, ShardInfo, Trace,
-    Verified, Verify, Watched,
+    BlockEntry, Candidate, Engine, Error, Failure, Finding, GcReport, Identity, Indexer, Kept, Mode, Operation,
+    Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
+    ShardBlockstore, ShardInfo, Trace, Verified, Verify, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
 pub use error::OpenError;

@@ -10,6 +10,7 @@ mod endings;
 mod faults;
 mod forgetting;
 mod hang;
+mod indexing;
 mod inverted;
 mod life;
 mod limits;
