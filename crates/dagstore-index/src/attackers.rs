@@ -2,10 +2,18 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dagstore_car::RawCid;
+use dagstore_datastore::{Datastore, MemoryDatastore, RowPage};
+use dagstore_types::Registration;
+use futures_util::{FutureExt, TryStreamExt};
 
 use crate::entry::{Entry, location};
 use crate::sample::{KEY, Sample};
 use crate::sorter::sort;
+use crate::{Fingerprint, InvertedIndex};
 
 /// A multihash's code and digest.
 type Chosen = (u64, Vec<u8>);
@@ -127,5 +135,59 @@ fn nobody_makes_a_build_or_a_look_up_slow() {
         // Three for a multihash that fills pages, and mostly one.
         assert!(present <= 3 * count, "{present} pages for {count}");
         assert!(absent <= count + count / 10, "{absent} pages for {count} that are absent");
+    }
+}
+
+/// So many multihashes of each kind; there are four.
+const ROWS_OF_A_KIND: u32 = 250_000;
+
+/// A raw CIDv1.
+fn cid((code, digest): &Chosen) -> RawCid {
+    let mut bytes = vec![1, 0x55];
+    let mut rest = *code;
+    while rest >= 0x80 {
+        bytes.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    bytes.extend([rest.to_le_bytes()[0], u8::try_from(digest.len()).unwrap()]);
+    RawCid::from_bytes(&[&bytes[..], digest].concat()).unwrap()
+}
+
+#[test]
+fn nobody_makes_rows_meet() {
+    // Memory answers at once.
+    rows_that_were_chosen().now_or_never().unwrap();
+}
+
+async fn rows_that_were_chosen() {
+    let datastore = Arc::new(MemoryDatastore::new());
+    let index = InvertedIndex::new(datastore.clone(), KEY);
+    let kinds: [fn(u32) -> Chosen; 4] =
+        [honest, equal_prefixes, |number| equal_digests(number + 1), |number| (0x13, number.to_be_bytes().to_vec())];
+    for (shard, choose) in (1..).zip(kinds) {
+        let fingerprint = |number| {
+            let (code, digest) = choose(number);
+            KEY.of_parts(code, &digest)
+        };
+        let fingerprints: Vec<Fingerprint> = (0..ROWS_OF_A_KIND).map(fingerprint).collect();
+        index.add_group(&[(Registration(shard), fingerprints)]).await.unwrap();
+    }
+    // What is looked for by its first bytes finds hardly more than itself, whatever was chosen.
+    let mut beginnings: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let pages: Vec<RowPage> = datastore.scan(InvertedIndex::ROWS, b"").try_collect().await.unwrap();
+    for (row, _) in pages.iter().flat_map(RowPage::iter) {
+        *beginnings.entry(row[..6].to_vec()).or_default() += 1;
+    }
+    let rows: u32 = beginnings.values().sum();
+    assert_eq!(rows, 4 * ROWS_OF_A_KIND, "a row for each");
+    assert!(beginnings.values().all(|&rows| rows <= 2), "rows that begin alike");
+    for (shard, choose) in (1..).zip(kinds) {
+        for number in (0..ROWS_OF_A_KIND).step_by(9_973) {
+            let (code, digest) = choose(number);
+            let found = index.find(cid(&(code, digest.clone())).multihash(), None, 10).await.unwrap();
+            assert_eq!(found, [Registration(shard)]);
+            let absent = index.find(cid(&(code + 1_000_000, digest)).multihash(), None, 10).await.unwrap();
+            assert_eq!(absent, []);
+        }
     }
 }
