@@ -15,12 +15,12 @@ const FILE_NAME: &str = "lock";
 /// The sole right to a directory, for as long as the value lives.
 ///
 /// It is an advisory lock (`flock`) on the file `lock` in the directory. The operating system frees it when the
-/// process ends, however it ends, so there are no stale locks. It excludes other handles of the same process too.
+/// process ends, however it ends, so there are no stale locks. It excludes other handles of the same process too. Dropping
+/// the value frees it at once.
 #[derive(Debug)]
 pub struct DirectoryLock {
     path: PathBuf,
-    /// Closing it frees the lock.
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -41,12 +41,21 @@ impl DirectoryLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         write_pid(&mut file).map_err(failed)?;
-        Ok(Self { path, _file: file })
+        Ok(Self { path, file })
     }
 
     /// The lock file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Closing the file would free the lock only when nobody else has the same handle, and a child process that another thread
+    /// is just starting has it until it begins its own program.
+    fn drop(&mut self) {
+        // Where it fails the lock is freed by closing the file.
+        let _ = self.file.unlock();
     }
 }
 
@@ -110,6 +119,16 @@ mod tests {
         assert_eq!(std::fs::metadata(lock.path()).unwrap().permissions().mode() & 0o777, 0o600);
         drop(lock);
         DirectoryLock::acquire(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn it_is_free_at_once_though_a_process_that_is_being_started_has_the_same_handle() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::acquire(directory.path()).unwrap();
+        let inherited = lock.file.try_clone().unwrap();
+        drop(lock);
+        DirectoryLock::acquire(directory.path()).unwrap();
+        drop(inherited);
     }
 
     #[test]
