@@ -11,6 +11,7 @@ mod docs;
 mod faults;
 mod fix;
 mod fuzz;
+mod killpoints;
 mod selection;
 mod setup;
 mod shell;
@@ -77,6 +78,8 @@ enum Command {
         #[arg(long)]
         verbose: bool,
     },
+    /// Kills stores by SIGKILL at named moments, opens them again, and looks at what is left.
+    Killpoints(killpoints::Arguments),
     /// Runs the fuzz targets, each until its time is up or it finds something; needs Linux and a C++ compiler.
     Fuzz(fuzz::Arguments),
     /// Lists the faults of the original, or plants them to see that their tests fail.
@@ -140,6 +143,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let numbers = [("--seed", Some(seed)), ("--sequences", sequences), ("--events", events)];
             simulate::run(&workspace, &numbers, verbose).map(|()| true)
         }
+        Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments).map(|()| true),
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),

@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "dagstore-sim";
 
 /// The profile that it is built with: optimised, and with assertions.
-const PROFILE: &str = "sim";
+pub(crate) const PROFILE: &str = "sim";
 
 /// How many sequences the tests run.
 const SEQUENCES: &str = "100000";
