@@ -49,7 +49,7 @@ fn piece<I: Iterator>(mut walk: I, most: usize) -> (Vec<I::Item>, Option<I>) {
 
 /// What `work` gives, done where it may block its thread. The runtime is that of the caller, because an accessor may outlive
 /// the store's own; where there is none, nobody else is held up.
-async fn off_the_runtime<T: Send + 'static>(
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
     blocking: Blocking,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {

@@ -13,14 +13,14 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::support::*;
 
 /// What is found in the shard "a", and how many blocks it has.
-async fn found(engine: &Engine, what: Verify) -> (Vec<Finding>, u64) {
+pub(super) async fn found(engine: &Engine, what: Verify) -> (Vec<Finding>, u64) {
     let shard = engine.acquire("a").await.unwrap();
     let steps: Vec<_> = engine.verify(&shard, what).try_collect().await.unwrap();
     let blocks = steps.last().unwrap().blocks;
     (steps.into_iter().flat_map(|step| step.findings).collect(), blocks)
 }
 
-fn names(findings: &[Finding]) -> Vec<&'static str> {
+pub(super) fn names(findings: &[Finding]) -> Vec<&'static str> {
     findings.iter().map(|finding| finding.problem.name()).collect()
 }
 
@@ -87,7 +87,7 @@ async fn a_source_that_fails_is_a_finding() {
 }
 
 /// Puts another index in the place of that of the shard "a".
-fn replace_index(world: &World, engine: &Engine, change: impl Fn(usize, u64, u64) -> Option<(u64, u64)>) {
+pub(super) fn replace_index(world: &World, engine: &Engine, change: impl Fn(usize, u64, u64) -> Option<(u64, u64)>) {
     let info = engine.info("a").unwrap();
     let name = OwnName::new(&ShardKey::new("a").unwrap(), info.registration, info.attempt);
     let index = world.index_repo.open(name).unwrap().unwrap();
@@ -149,17 +149,23 @@ fn undone(change: fn(u64, u64) -> (u64, u64), offset: u64, size: u64) -> (u64, u
     (2 * offset - changed_offset, 2 * size - changed_size)
 }
 
+/// Deletes the row that tells the shard "a" for the block.
+pub(super) async fn delete_row(world: &World, engine: &Engine, cid: &RawCid) {
+    let registration = engine.info("a").unwrap().registration;
+    let fingerprint = KEY.fingerprint(cid.multihash());
+    let mut batch = Batch::new();
+    batch.delete(InvertedIndex::ROWS, &[&fingerprint.0[..], &registration.0.to_be_bytes()[3..]].concat());
+    world.inverted.write(batch, Durability::Synced).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_row_that_is_missing_is_found_out() {
     let world = World::new();
     let engine = world.open().await;
     engine.register("a", URL).await.unwrap();
     engine.register("b", URL).await.unwrap();
-    let (registration, cid) = (engine.info("a").unwrap().registration, &world.car.blocks[5].0);
-    let fingerprint = KEY.fingerprint(cid.multihash());
-    let mut batch = Batch::new();
-    batch.delete(InvertedIndex::ROWS, &[&fingerprint.0[..], &registration.0.to_be_bytes()[3..]].concat());
-    world.inverted.write(batch, Durability::Synced).await.unwrap();
+    let cid = &world.car.blocks[5].0;
+    delete_row(&world, &engine, cid).await;
     let (findings, _) = found(&engine, Verify::Index).await;
     assert_eq!(names(&findings), ["not-inverted"]);
     assert_eq!(findings[0].cid.as_ref(), Some(cid));

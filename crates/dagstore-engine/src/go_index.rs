@@ -1,0 +1,74 @@
+//! go-car's index files: made of a shard's CAR, and held against it.
+
+use std::sync::Arc;
+
+use dagstore_car::{CarReader, GoIndex, GoIndexBuilder, IndexCodec, IndexReport};
+use dagstore_mount::{MountUrl, Opened};
+use dagstore_types::{ErrorKind, ShardError, ShardState};
+
+use crate::{Engine, Error, Result, ShardAccessor, walk};
+
+impl Engine {
+    /// The index of a shard of this store as go-car makes it, out of the lengths and CIDs in its CAR; with or without identity
+    /// CIDs. Go's dagstore has them in its index files, `car index` leaves them out. All of it is in memory: see
+    /// [`GoIndexBuilder`].
+    ///
+    /// # Errors
+    /// [`Error::Car`], [`Error::Closed`].
+    pub async fn go_index(
+        &self,
+        shard: &ShardAccessor,
+        codec: IndexCodec,
+        with_identity: bool,
+    ) -> Result<GoIndexBuilder> {
+        let open = shard.shard().clone();
+        let made = walk::off_the_runtime(open.blocking, move || open.reader.go_index(codec, with_identity));
+        Ok(self.core.unless_closed(made).await???)
+    }
+
+    /// Compares an index of go-car's with the shard's CAR, whatever state the shard is in, and lists `most_findings` at most of
+    /// what is wrong. Records of identity CIDs may be missing. Where nothing is wrong, it sees to it that the shard is Available
+    /// with an index of its own, which is made of the CAR and never of the other index; when the call returns, that is
+    /// durable. Else nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Car`] when the CAR or the index can't be read, [`Error::Mount`]; those of [`acquire`](Self::acquire).
+    #[tracing::instrument(level = "debug", skip(self, index))]
+    pub async fn import_index(&self, key: &str, index: GoIndex, most_findings: usize) -> Result<IndexReport> {
+        self.core.check_active()?;
+        let source = self.source(key).await?;
+        let (reader, options) = (source.reader.clone(), self.core.options.car.clone());
+        let compare = move || CarReader::open(reader, options)?.compare_index(&index, false, most_findings);
+        let compared = walk::off_the_runtime(self.core.options.blocking, compare);
+        let report = self.core.unless_closed(compared).await???;
+        if report.findings.is_empty() && report.left_out == 0 {
+            self.see_to_index(key, &source).await?;
+        }
+        Ok(report)
+    }
+
+    /// The source of a shard, which need not have been indexed.
+    async fn source(&self, key: &str) -> Result<Opened> {
+        let url = MountUrl::parse(&self.info(key)?.url)?;
+        let mount: Arc<_> = self.core.registry.instantiate(&url)?;
+        Ok(self.core.unless_closed(mount.open()).await??)
+    }
+
+    async fn see_to_index(&self, key: &str, compared: &Opened) -> Result<()> {
+        if self.info(key)?.state == ShardState::Errored {
+            match self.recover(key).await {
+                // Somebody else has recovered it meanwhile.
+                Ok(()) | Err(Error::NotErrored(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let shard = self.acquire(key).await?;
+        let meta = shard.index().meta();
+        if (meta.car_size, &meta.validator) == (compared.stat.size, &compared.stat.validator) {
+            return Ok(());
+        }
+        let text = "the source changed after the index was compared with it; compare it once more";
+        let source = ShardError::new(ErrorKind::SourceChanged, text);
+        Err(Error::Failed { key: shard.key().clone(), source })
+    }
+}

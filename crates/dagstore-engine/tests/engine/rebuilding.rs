@@ -1,0 +1,101 @@
+//! Indices that are built anew on request.
+
+use dagstore_engine::{Error, Verify};
+use dagstore_index::IndexRepo;
+use dagstore_types::{Attempt, ShardState};
+
+use super::support::*;
+use super::verifying::{delete_row, found, names, replace_index};
+
+#[tokio::test]
+async fn what_is_wrong_with_the_indices_is_mended() {
+    for keep_open in [0, 256] {
+        let world = World::new();
+        let engine = world.open_with(|options| options.keep_open = keep_open).await.unwrap();
+        engine.register("a", URL).await.unwrap();
+        replace_index(&world, &engine, |place, offset, size| match place {
+            3 => None,
+            4 => Some((offset + 1, size)),
+            _ => Some((offset, size)),
+        });
+        delete_row(&world, &engine, &world.car.blocks[5].0).await;
+        let (findings, _) = found(&engine, Verify::Index).await;
+        assert_eq!(names(&findings), ["not-indexed", "misindexed", "not-inverted", "entries"]);
+        engine.rebuild_index("a").await.unwrap();
+        assert_eq!(names(&found(&engine, Verify::Index).await.0), [""; 0], "open: {keep_open}");
+        read_all(&engine, "a", &world.car).await;
+        let info = engine.info("a").unwrap();
+        assert!(info.state == ShardState::Available && info.attempt > Attempt(1), "{info:?}");
+        engine.close().await.unwrap();
+
+        let engine = world.open().await;
+        engine.gc().await.unwrap();
+        assert_eq!(world.indices(), 1, "the old index is left");
+        assert_eq!(world.inverted_rows().await, world.car.blocks.len());
+        assert_eq!(names(&found(&engine, Verify::Data).await.0), [""; 0], "after opening again");
+    }
+}
+
+#[tokio::test]
+async fn a_good_index_is_built_anew_under_those_who_read() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let reader = engine.acquire("a").await.unwrap();
+    engine.rebuild_index("a").await.unwrap();
+    let info = engine.info("a").unwrap();
+    assert_eq!((info.state, info.references), (ShardState::Serving, 1));
+    for (cid, data) in &world.car.blocks {
+        assert_eq!(reader.blockstore().get(cid).await.unwrap(), *data);
+    }
+    let another = engine.acquire("a").await.unwrap();
+    let attempts = [&reader, &another].map(|shard| shard.index().meta().name.attempt);
+    assert!(attempts[0] < attempts[1], "{attempts:?}");
+    drop((reader, another));
+    assert_eq!(engine.info("a").unwrap().state, ShardState::Available);
+}
+
+#[tokio::test]
+async fn an_index_that_was_built_just_now_is_not_built_twice() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.keep_open = 0).await.unwrap();
+    engine.register("a", URL).lazy().await.unwrap();
+    engine.rebuild_index("a").await.unwrap();
+    assert_eq!(engine.info("a").unwrap().attempt, Attempt(1));
+    // One that is lost is built by the acquire already.
+    let [name] = world.index_repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    world.index_repo.remove(name).unwrap();
+    let opens = world.gate.opens();
+    engine.rebuild_index("a").await.unwrap();
+    let read_again = world.gate.opens() - opens;
+    let of_one_build = {
+        let opens = world.gate.opens();
+        engine.rebuild_index("a").await.unwrap();
+        world.gate.opens() - opens
+    };
+    assert!(read_again <= of_one_build, "{read_again} and {of_one_build}");
+    let (one, other) = tokio::join!(engine.rebuild_index("a"), engine.rebuild_index("a"));
+    one.unwrap();
+    other.unwrap();
+    read_all(&engine, "a", &world.car).await;
+}
+
+#[tokio::test]
+async fn a_shard_that_can_not_be_read_is_not_given_up() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.keep_open = 0).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let before = engine.info("a").unwrap().attempt;
+    world.gate.serve(None);
+    let refused = engine.rebuild_index("a").await;
+    assert!(matches!(refused, Err(Error::Failed { .. })), "{refused:?}");
+    assert_eq!(engine.info("a").unwrap().attempt, before, "the index was given up");
+    let refused = engine.rebuild_index("nobody").await;
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    engine.close().await.unwrap();
+    let refused = engine.rebuild_index("a").await;
+    assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+    let engine = world.open_paused().await;
+    let refused = engine.rebuild_index("a").await;
+    assert!(matches!(refused, Err(Error::Paused)), "{refused:?}");
+}
