@@ -93,8 +93,33 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error's name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "unreadable",
+            Self::Write { .. } => "unwritable",
+            Self::UnexpectedEof { .. } => "truncated",
+            Self::MalformedHeader { .. } => "malformed-header",
+            Self::MalformedV2Header { .. } => "malformed-v2-header",
+            Self::MalformedSection { .. } => "malformed",
+            Self::MalformedIndex { .. } => "malformed-index",
+            Self::Limit { .. } => "too-large",
+            Self::Integrity { .. } => "differs",
+            Self::Unverifiable { .. } => "unverifiable",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The CID of the block that this is about, where it is known.
+    pub fn cid(&self) -> Option<&RawCid> {
+        match self {
+            Self::Integrity { cid, .. } | Self::Unverifiable { cid, .. } => Some(cid),
+            _ => None,
+        }
+    }
+
     /// Where in the payload the section is that this is about; `None` for errors that aren't about a section.
-    pub(crate) fn payload_offset(&self) -> Option<u64> {
+    pub fn payload_offset(&self) -> Option<u64> {
         match self {
             Self::UnexpectedEof { offset, .. }
             | Self::MalformedSection { offset, .. }

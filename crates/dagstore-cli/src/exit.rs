@@ -191,7 +191,10 @@ fn way_out(error: &Error) -> (Code, String) {
         Error::BlockNotFound { .. } => (Code::NotFound, "dagstore list, and dagstore blocks KEY".to_owned()),
         Error::Exists(key) => (Code::Failed, with_key("info", key) + ", or another --key"),
         Error::BeingDestroyed(key) | Error::CleanupIncomplete { key, .. } => (Code::Failed, with_key("destroy", key)),
-        Error::NotErrored(key) => (Code::Failed, with_key("info", key)),
+        Error::NotErrored(key) => {
+            let advice = format!("{}, or {} for another index", with_key("info", key), with_key("index rebuild", key));
+            (Code::Failed, advice)
+        }
         Error::Quarantined { key, .. } => (Code::Failed, with_key("quarantine retry", key) + ", or drop"),
         Error::StillQuarantined { row, .. } => {
             (Code::Failed, format!("what the cause names; dagstore quarantine drop --row {row} gives the record up"))

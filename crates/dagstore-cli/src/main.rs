@@ -11,6 +11,7 @@ mod context;
 mod demo;
 mod exit;
 mod file;
+mod findings;
 mod live;
 mod many;
 mod output;

@@ -63,6 +63,12 @@ impl Output {
         self.flush()
     }
 
+    /// Prints what `work` writes, as it is.
+    pub(crate) fn stream(&self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
+        self.write(|stdout| work(stdout))?;
+        self.flush()
+    }
+
     /// Whether a person looks at the output.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal

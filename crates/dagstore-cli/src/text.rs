@@ -1,6 +1,8 @@
 //! Texts for people: what can't drive a terminal, what can be pasted into a shell, times, sizes.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dagstore::ShardKey;
@@ -45,6 +47,24 @@ pub(crate) fn shell_word(text: &str) -> String {
     }
     let quoted = format!("'{}'", text.replace('\'', r"'\''"));
     if text.starts_with('-') { format!("-- {quoted}") } else { quoted }
+}
+
+/// A path as text: bytes that are no UTF-8 as `\xff`, so that two names stay two.
+pub(crate) fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String can't fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// A path as one word of a shell's command line, as far as it is text.
+pub(crate) fn path_word(path: &Path) -> String {
+    shell_word(&path_text(path))
 }
 
 /// The key, cut to a width that leaves room for other things in a line.
@@ -110,6 +130,14 @@ mod tests {
         let escaped = escape_json(&json);
         assert_eq!(escaped, r#""\u007f\u009b\u202e\n""#);
         assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), "\u{7f}\u{9b}\u{202e}\n");
+    }
+
+    #[test]
+    fn paths_that_are_no_text_stay_apart() {
+        let path = |bytes: &[u8]| path_text(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert_eq!(path(b"a\xff\xfeb.car"), "a\\xff\\xfeb.car");
+        assert_eq!(path("ü.car".as_bytes()), "ü.car");
+        assert_eq!(path_word(Path::new("it's.car")), r"'it'\''s.car'");
     }
 
     #[test]

@@ -105,7 +105,7 @@ async fn verify_one(
             (blocks, bytes) = (step.blocks, step.done_bytes);
             for finding in step.findings {
                 findings += 1;
-                let advice = way_out(store, &shard, &finding);
+                let advice = way_out(&shard, &finding);
                 tell(context, key, &finding, &advice)?;
                 sum.findings += 1;
                 sum.advice.get_or_insert(advice);
@@ -150,17 +150,14 @@ fn with_causes(problem: &Problem) -> String {
 }
 
 /// What mends it.
-fn way_out(store: &Dagstore, shard: &ShardAccessor, finding: &Finding) -> String {
+fn way_out(shard: &ShardAccessor, finding: &Finding) -> String {
     let word = shell_word(shard.key().as_str());
     match (&finding.problem, &finding.cid) {
         (Problem::Unverifiable, Some(cid)) => format!("dagstore get --no-verify {cid}, if its origin is to be trusted"),
         (Problem::Differs | Problem::Unreadable(_), _) => {
             format!("dagstore destroy {word}, and dagstore register --key {word} URL with an intact file")
         }
-        _ => {
-            let url = store.info(shard.key().as_str()).map_or_else(|_| "URL".to_owned(), |info| shell_word(&info.url));
-            format!("dagstore destroy {word}, and dagstore register --key {word} {url}, which indexes it anew")
-        }
+        _ => format!("dagstore index rebuild {word}"),
     }
 }
 

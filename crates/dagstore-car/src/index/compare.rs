@@ -58,6 +58,39 @@ pub enum IndexFinding {
     },
 }
 
+impl IndexFinding {
+    /// The finding's name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotASection { .. } => "index-not-a-section",
+            Self::OtherBlock { .. } => "index-other-block",
+            Self::Repeated { .. } => "index-repeated",
+            Self::Unsorted { .. } => "index-unsorted",
+            Self::Missing { .. } => "index-missing",
+            Self::Trailing { .. } => "index-trailing",
+        }
+    }
+
+    /// The offset in the payload that it is about, right or wrong; `None` where it is about the index alone.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::NotASection { offset, .. }
+            | Self::OtherBlock { offset, .. }
+            | Self::Repeated { offset, .. }
+            | Self::Missing { offset, .. } => Some(*offset),
+            Self::Unsorted { .. } | Self::Trailing { .. } => None,
+        }
+    }
+
+    /// The CID of the section there, where it belongs to the finding.
+    pub fn cid(&self) -> Option<&RawCid> {
+        match self {
+            Self::OtherBlock { cid, .. } | Self::Missing { cid, .. } => Some(cid),
+            _ => None,
+        }
+    }
+}
+
 /// What comparing an index with a payload has given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -36,6 +36,12 @@ impl GoIndexBuilder {
         records.extend(offset.to_le_bytes());
     }
 
+    /// The number of records.
+    pub fn records(&self) -> u64 {
+        let widths = self.buckets.values().flatten();
+        widths.map(|(digest_bytes, records)| (records.len() / (digest_bytes + size_of::<u64>())) as u64).sum()
+    }
+
     /// Writes the index, its codec in front. What was written is durable when `out` is.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod bad_input;
 mod crash;
 mod demonstration;
 mod fixtures;
+mod index;
 mod life;
 mod listing;
 mod many;

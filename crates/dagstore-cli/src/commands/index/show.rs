@@ -1,47 +1,20 @@
-//! `dagstore index`: the full index of a shard.
+//! `dagstore index show`: what a shard's index has.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use dagstore::{ShardAccessor, Verify};
+use dagstore::ShardAccessor;
 use serde::Serialize;
 
 use crate::context::{Context, key};
 use crate::exit::Outcome;
 use crate::settings::Settings;
 use crate::text::escape;
-use crate::verification::{Rate, verify};
-
-/// Show or verify the index of a shard.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  dagstore index show monday
-  dagstore index verify monday")]
-pub(crate) struct Index {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    Show(Show),
-    Verify(VerifyIndex),
-}
 
 /// Show what a shard's index has, and what it belongs to.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore index show monday --json")]
-struct Show {
-    /// The shard's name.
-    key: String,
-    #[command(flatten)]
-    engine: Settings,
-}
-
-/// Check that the indices name every block of a shard where it is; the blocks themselves aren't hashed.
-#[derive(Debug, Args)]
-#[command(name = "verify", after_help = "Example:\n  dagstore index verify monday")]
-struct VerifyIndex {
+pub(super) struct Show {
     /// The shard's name.
     key: String,
     #[command(flatten)]
@@ -61,23 +34,13 @@ struct Document {
     validator: Option<String>,
 }
 
-impl Index {
-    pub(crate) async fn run(self, context: &Context) -> Outcome {
-        match self.action {
-            Action::Show(Show { key: text, engine }) => {
-                let key = key(&text)?;
-                let store = context.open(engine).await?;
-                let shown = context.acquire(&store, &key).await.map(|shard| document(context, &shard));
-                let shown = context.close(store, shown).await?;
-                if context.output.json { context.output.json(&shown) } else { print(context, &shown) }
-            }
-            Action::Verify(VerifyIndex { key: text, engine }) => {
-                let key = key(&text)?;
-                let store = context.open(engine).await?;
-                let outcome = verify(context, &store, vec![key], Verify::Index, Rate::default()).await;
-                context.close(store, outcome).await
-            }
-        }
+impl Show {
+    pub(super) async fn run(self, context: &Context) -> Outcome {
+        let key = key(&self.key)?;
+        let store = context.open(self.engine).await?;
+        let shown = context.acquire(&store, &key).await.map(|shard| document(context, &shard));
+        let shown = context.close(store, shown).await?;
+        if context.output.json { context.output.json(&shown) } else { print(context, &shown) }
     }
 }
 
