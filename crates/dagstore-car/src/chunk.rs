@@ -87,6 +87,11 @@ impl Chunk {
         self.start + self.filled as u64
     }
 
+    /// Where the last section ends that is whole, in the payload.
+    pub(crate) fn sections_end(&self) -> u64 {
+        self.frames.last().map_or(self.start, Frame::end)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.filled == 0
     }

@@ -1,11 +1,15 @@
 //! What is in a CAR, and all that is wrong with it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::chunk::{self, Checks, Odd};
 use crate::cid::CidParts;
+use crate::distinct::Distinct;
 use crate::index::compare;
 use crate::parallel::{self, Checked, Wanted};
+use crate::section::Frame;
 use crate::{CarReader, Error, Header, IndexCodec, IndexFinding, RawCid, Result, ScanOptions};
 
 /// How many different numbers are counted apart.
@@ -19,14 +23,17 @@ pub struct InspectOptions {
     pub scan: ScanOptions,
     /// Whether an inline index is held against the payload, which takes 9 bytes of memory for each section.
     pub compare_index: bool,
+    /// Whether different CIDs are counted, which takes some 20 to 40 bytes of memory for each.
+    pub count_distinct: bool,
     /// How many findings are listed at most; those at the lowest offsets.
     pub most_findings: usize,
 }
 
 impl Default for InspectOptions {
-    /// Everything is checked, and 100 findings are listed.
+    /// Everything is checked, 100 findings are listed, and different CIDs aren't counted.
     fn default() -> Self {
-        Self { scan: ScanOptions::verifying(true), compare_index: true, most_findings: 100 }
+        let scan = ScanOptions::verifying(true);
+        Self { scan, compare_index: true, count_distinct: false, most_findings: 100 }
     }
 }
 
@@ -41,6 +48,12 @@ impl InspectOptions {
     #[must_use]
     pub fn with_compare_index(self, compare_index: bool) -> Self {
         Self { compare_index, ..self }
+    }
+
+    /// With `count_distinct`.
+    #[must_use]
+    pub fn with_count_distinct(self, count_distinct: bool) -> Self {
+        Self { count_distinct, ..self }
     }
 
     /// With `most_findings`.
@@ -60,6 +73,52 @@ pub enum Finding {
     /// The inline index contradicts the payload.
     #[error(transparent)]
     Index(IndexFinding),
+}
+
+impl Finding {
+    /// The finding's name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Car(error) => error.name(),
+            Self::Index(finding) => finding.name(),
+        }
+    }
+
+    /// The offset in the payload that it is about; `None` where it is about something else.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Car(error) => error.payload_offset(),
+            Self::Index(finding) => finding.offset(),
+        }
+    }
+
+    /// The CID of the block that it is about, where it is known.
+    pub fn cid(&self) -> Option<&RawCid> {
+        match self {
+            Self::Car(error) => error.cid(),
+            Self::Index(finding) => finding.cid(),
+        }
+    }
+}
+
+/// Where the blocks of a payload end, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With the payload.
+    Whole,
+    /// A section of length zero follows: what is behind it means nothing.
+    ZeroLength,
+    /// What follows can't be read as a section; a finding tells why.
+    Damaged,
+}
+
+/// A section of a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Where it begins, from the payload's start.
+    pub offset: u64,
+    /// How long it is, in bytes: its length, CID and data.
+    pub bytes: u64,
 }
 
 /// How often each number came.
@@ -130,10 +189,23 @@ pub struct Inspection {
     pub hash_functions: Tally,
     /// How many blocks were hashed and match their CID; `None` where nothing was to be hashed.
     pub verified: Option<u64>,
+    /// How many different CIDs there are; `None` where they weren't counted.
+    pub distinct_cids: Option<u64>,
+    /// The longest section, and of several the first.
+    pub largest_section: Option<Place>,
+    /// Where the last section ends that can be told apart, from the payload's start.
+    pub payload_end: u64,
+    /// Why it ends there.
+    pub ending: Ending,
     /// The format of the inline index; `None` where there is none, or none that can be read.
     pub index_codec: Option<IndexCodec>,
     /// The number of its records.
     pub index_records: Option<u64>,
+    /// Where the inline index is in the file, from its first byte to the one behind its last; `None` where there is none that
+    /// can be read.
+    pub index_range: Option<Range<u64>>,
+    /// How much contradicts the payload in the inline index; `None` where it wasn't compared, or there is none.
+    pub index_findings: Option<u64>,
     /// What is wrong: first with the payload, by offset, then with the inline index.
     pub findings: Vec<Finding>,
     /// How many more findings there are than fitted.
@@ -147,7 +219,15 @@ impl CarReader {
     /// # Errors
     /// [`Error::Io`]. All that is wrong with the CAR is a finding.
     pub fn inspect(&self, options: InspectOptions) -> Result<Inspection> {
-        let mut gathering = Gathering::new(self.header().clone(), options.most_findings);
+        self.inspect_with(options, |_| {})
+    }
+
+    /// Does what [`inspect`](Self::inspect) does, and tells `progress` how many bytes of the payload are done, which only grows.
+    ///
+    /// # Errors
+    /// Those of [`inspect`](Self::inspect).
+    pub fn inspect_with(&self, options: InspectOptions, mut progress: impl FnMut(u64) + Send) -> Result<Inspection> {
+        let mut gathering = Gathering::new(self, &options, &mut progress);
         if options.scan.verify {
             self.inspect_data(options.scan, &mut gathering);
         } else {
@@ -161,33 +241,38 @@ impl CarReader {
         Ok(inspection)
     }
 
-    fn inspect_data(&self, scan: ScanOptions, gathering: &mut Gathering) {
+    fn inspect_data(&self, scan: ScanOptions, gathering: &mut Gathering<'_>) {
         let feed = self.feed();
         let threads = scan.threads_for(self.payload_size(), chunk::most_chunks(&feed.options));
         let checks = Checks { keep_going: true, ..scan.checks(&feed.options.limits) };
         parallel::each_chunk(feed, threads, &checks, |checked| gathering.take(checked));
     }
 
-    fn inspect_cids(&self, gathering: &mut Gathering) {
+    fn inspect_cids(&self, gathering: &mut Gathering<'_>) {
         let mut walk = self.walk();
         let limits = self.options().limits.clone();
         loop {
             let frame = match walk.next_frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return,
+                Ok(None) => {
+                    gathering.ended(walk.next, Some(&Ok(())));
+                    return;
+                }
                 Err(error) => {
+                    gathering.ended(walk.next, None);
                     gathering.error(error);
                     return;
                 }
             };
             walk.next = frame.end();
             let seen = walk.with_cid(frame, None, |cid| {
-                gathering.block(cid, frame.length - cid.bytes.len() as u64);
+                gathering.block(frame, cid);
                 cid.bytes.len() as u64
             });
             match seen.and_then(|found| frame.limit_cid(found, &limits)) {
-                Ok(()) => {}
+                Ok(()) => gathering.done(frame.end() - frame.offset),
                 Err(error @ (Error::UnexpectedEof { .. } | Error::Io { .. })) => {
+                    gathering.ended(frame.offset, None);
                     gathering.error(error);
                     return;
                 }
@@ -209,10 +294,12 @@ impl CarReader {
         };
         inspection.index_codec = Some(index.codec());
         inspection.index_records = Some(index.records());
+        inspection.index_range = self.inline_index_offset().map(|start| start..index.end());
         if options.compare_index {
             let with_identity = self.header().v2.is_some_and(|v2| v2.characteristics.is_fully_indexed());
             let room = options.most_findings - inspection.findings.len().min(options.most_findings);
             let (report, _) = compare(self, &index, with_identity, room)?;
+            inspection.index_findings = Some(report.findings.len() as u64 + report.left_out);
             inspection.findings.extend(report.findings.into_iter().map(Finding::Index));
             inspection.left_out += report.left_out;
         }
@@ -230,18 +317,24 @@ impl Inspection {
     }
 }
 
-struct Gathering {
+struct Gathering<'a> {
     inspection: Inspection,
     roots: HashMap<RawCid, bool>,
     errors: Vec<(u64, Error)>,
     most: usize,
     good: u64,
+    distinct: Option<Distinct>,
+    payload_size: u64,
+    /// How many bytes of the payload are done, and who is told.
+    done: u64,
+    progress: &'a mut (dyn FnMut(u64) + Send),
     /// The source can't be read.
     unread: Option<Error>,
 }
 
-impl Gathering {
-    fn new(header: Header, most: usize) -> Self {
+impl<'a> Gathering<'a> {
+    fn new(reader: &CarReader, options: &InspectOptions, progress: &'a mut (dyn FnMut(u64) + Send)) -> Self {
+        let header = reader.header().clone();
         let roots = header.roots.iter().map(|root| (root.clone(), false)).collect();
         let inspection = Inspection {
             header,
@@ -252,12 +345,29 @@ impl Gathering {
             codecs: Tally::default(),
             hash_functions: Tally::default(),
             verified: None,
+            distinct_cids: None,
+            largest_section: None,
+            payload_end: reader.header_size(),
+            ending: Ending::Damaged,
             index_codec: None,
             index_records: None,
+            index_range: None,
+            index_findings: None,
             findings: Vec::new(),
             left_out: 0,
         };
-        Self { inspection, roots, errors: Vec::new(), most, good: 0, unread: None }
+        Self {
+            inspection,
+            roots,
+            errors: Vec::new(),
+            most: options.most_findings,
+            good: 0,
+            distinct: options.count_distinct.then(Distinct::default),
+            payload_size: reader.payload_size(),
+            done: reader.header_size(),
+            progress,
+            unread: None,
+        }
     }
 
     fn take(&mut self, checked: Checked<'_>) -> Wanted {
@@ -266,7 +376,7 @@ impl Gathering {
             let odd = odd.next_if(|(odd, _)| *odd == number).map(|(_, odd)| odd);
             self.good += u64::from(odd.is_none());
             if let Ok(block) = &block {
-                self.block(block.cid, block.data.len() as u64);
+                self.block(block.frame, block.cid);
             }
             match (odd, block) {
                 (Some(Odd::Bad(error)), _) | (None, Err(error)) => self.error(error),
@@ -276,15 +386,41 @@ impl Gathering {
                 _ => {}
             }
         }
+        let end = checked.chunk.sections_end();
+        self.ended(end, checked.end.as_ref());
+        self.done(end - checked.chunk.start());
         if let Some(Err(error)) = checked.end {
             self.error(error);
         }
         if self.unread.is_some() { Wanted::NoNew } else { Wanted::More }
     }
 
-    fn block(&mut self, cid: CidParts<'_>, data_bytes: u64) {
+    /// `bytes` more of the payload are done.
+    fn done(&mut self, bytes: u64) {
+        self.done += bytes;
+        (self.progress)(self.done);
+    }
+
+    /// The sections go up to `offset`; behind them is the `end` of all, where it is known to be one.
+    fn ended(&mut self, offset: u64, end: Option<&Result<()>>) {
         let inspection = &mut self.inspection;
-        inspection.block_bytes.add(data_bytes);
+        inspection.payload_end = inspection.payload_end.max(offset);
+        if let Some(Ok(())) = end {
+            inspection.ending = if offset < self.payload_size { Ending::ZeroLength } else { Ending::Whole };
+        }
+    }
+
+    fn block(&mut self, frame: Frame, cid: CidParts<'_>) {
+        let inspection = &mut self.inspection;
+        inspection.block_bytes.add(frame.length - cid.bytes.len() as u64);
+        let place = Place { offset: frame.offset, bytes: frame.end() - frame.offset };
+        let rank = |place: Place| (place.bytes, Reverse(place.offset));
+        if inspection.largest_section.is_none_or(|largest| rank(largest) < rank(place)) {
+            inspection.largest_section = Some(place);
+        }
+        if let Some(distinct) = &mut self.distinct {
+            distinct.add(cid.bytes);
+        }
         inspection.cid_bytes.add(cid.bytes.len() as u64);
         inspection.cid_versions.count(cid.version);
         inspection.codecs.count(cid.codec);
@@ -319,6 +455,7 @@ impl Gathering {
         inspection.roots_present =
             inspection.header.roots.iter().map(|root| self.roots.get(root).copied().unwrap_or_default()).collect();
         inspection.verified = verify.then_some(self.good);
+        inspection.distinct_cids = self.distinct.as_ref().map(Distinct::count);
         inspection.findings = self.errors.into_iter().map(|(_, error)| Finding::Car(error)).collect();
         (inspection, self.unread)
     }

@@ -14,6 +14,7 @@
 
 mod chunk;
 mod cid;
+mod distinct;
 mod error;
 mod header;
 mod index;
@@ -35,7 +36,7 @@ pub use cid::{InvalidCid, MultihashRef, RawCid};
 pub use error::Error;
 pub use header::Header;
 pub use index::{GoIndex, GoIndexBuilder, IndexCodec, IndexFinding, IndexRecord, IndexReport};
-pub use inspect::{Finding, InspectOptions, Inspection, Lengths, Tally};
+pub use inspect::{Ending, Finding, InspectOptions, Inspection, Lengths, Place, Tally};
 pub use limits::{Limits, ReadOptions};
 pub use reader::{Block, CarReader};
 pub use scan::{ScanOptions, ScanSummary, Scanned};

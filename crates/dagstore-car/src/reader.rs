@@ -47,19 +47,42 @@ impl CarReader {
     /// [`Error::Io`], [`Error::UnexpectedEof`], [`Error::MalformedHeader`], [`Error::MalformedV2Header`],
     /// [`Error::Limit`].
     pub fn open(source: Arc<dyn ReadAt>, options: ReadOptions) -> Result<Self> {
+        match Self::open_damaged(source, options)? {
+            (reader, None) => Ok(reader),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Opens a CAR as [`open`](Self::open) does, and also a CARv2 that was cut: its payload ends with the file then, and an
+    /// index that isn't in the file counts as none. The header tells it like that, and the error what is wrong.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), where there is nothing to go on with.
+    pub fn open_damaged(source: Arc<dyn ReadAt>, options: ReadOptions) -> Result<(Self, Option<Error>)> {
         let file_size = source.size();
         let (outer, outer_end) = read_header(&*source, 0, file_size, &options, header::read_known)?;
         if outer.version == 1 {
             let header = Header { version: 1, roots: outer.roots, v2: None };
             let (payload_offset, payload_size) = (0, file_size);
-            return Ok(Self { source, header, payload_offset, payload_size, first_section: outer_end, options });
+            let reader = Self { source, header, payload_offset, payload_size, first_section: outer_end, options };
+            return Ok((reader, None));
         }
         header::check_pragma(&outer, outer_end)?;
-        let v2 = read_v2(&*source)?;
+        let said = read_v2(&*source)?;
+        let (v2, damage) = match (said.check(file_size), said.mended(file_size)) {
+            (Ok(()), _) => (said, None),
+            (Err(error), Some(mended)) => (mended, Some(error)),
+            (Err(error), None) => return Err(error),
+        };
         let (payload_offset, payload_size) = (v2.data_offset, v2.data_size);
-        let (inner, first_section) = read_header(&*source, payload_offset, payload_size, &options, header::read_inner)?;
+        let (inner, first_section) =
+            match read_header(&*source, payload_offset, payload_size, &options, header::read_inner) {
+                Ok(inner) => inner,
+                // What the outer header has wrong comes first.
+                Err(error) => return Err(damage.unwrap_or(error)),
+            };
         let header = Header { version: 2, roots: inner.roots, v2: Some(v2) };
-        Ok(Self { source, header, payload_offset, payload_size, first_section, options })
+        Ok((Self { source, header, payload_offset, payload_size, first_section, options }, damage))
     }
 
     /// What the headers say.
@@ -75,6 +98,16 @@ impl CarReader {
     /// The size of the CARv1 payload in bytes.
     pub fn payload_size(&self) -> u64 {
         self.payload_size
+    }
+
+    /// The size of the payload's header in bytes: where its first section begins, if it has one.
+    pub fn header_size(&self) -> u64 {
+        self.first_section
+    }
+
+    /// The size of the whole CAR in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.source.size()
     }
 
     /// The sections, in order. The iterator ends after its first error, which names the section's offset; the sections
@@ -229,7 +262,7 @@ fn read_v2(source: &dyn ReadAt) -> Result<V2Header> {
     let mut bytes = [0; HEAD_BYTES - PRAGMA.len()];
     let offset = PRAGMA.len() as u64;
     match source.read_exact_at(offset, &mut bytes) {
-        Ok(()) => V2Header::read(&bytes, source.size()),
+        Ok(()) => Ok(V2Header::parse(&bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(Error::UnexpectedEof { offset: source.size(), what: "the CARv2 header" })
         }

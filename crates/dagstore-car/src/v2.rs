@@ -38,6 +38,13 @@ pub struct V2Header {
 impl V2Header {
     /// Reads the 40 bytes behind the pragma, and checks them against the file's size.
     pub(crate) fn read(bytes: &[u8; 40], file_size: u64) -> Result<Self> {
+        let header = Self::parse(bytes);
+        header.check(file_size)?;
+        Ok(header)
+    }
+
+    /// Reads the 40 bytes behind the pragma.
+    pub(crate) fn parse(bytes: &[u8; 40]) -> Self {
         let mut characteristics = [0; 16];
         characteristics.copy_from_slice(&bytes[..16]);
         let number = |at: usize| {
@@ -45,14 +52,24 @@ impl V2Header {
             number.copy_from_slice(&bytes[at..at + 8]);
             u64::from_le_bytes(number)
         };
-        let header = Self {
+        Self {
             characteristics: Characteristics(characteristics),
             data_offset: number(16),
             data_size: number(24),
             index_offset: number(32),
-        };
-        header.check(file_size)?;
-        Ok(header)
+        }
+    }
+
+    /// The header of what of the payload is in the file, and without an index that can't be there; `None` where the payload
+    /// isn't in the file at all.
+    pub(crate) fn mended(self, file_size: u64) -> Option<Self> {
+        let room = file_size.checked_sub(self.data_offset).filter(|room| *room > 0)?;
+        if self.data_offset < HEAD_BYTES as u64 || self.data_size == 0 {
+            return None;
+        }
+        let mended = Self { data_size: self.data_size.min(room), ..self };
+        let without_index = Self { index_offset: 0, ..mended };
+        Some(if mended.check(file_size).is_ok() { mended } else { without_index })
     }
 
     /// Pragma and header.

@@ -73,6 +73,11 @@ impl GoIndex {
         self.buckets.iter().map(|bucket| bucket.length / u64::from(bucket.width)).sum()
     }
 
+    /// Where the index ends, from the start of the file.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The number of bytes behind the index. There should be none; they mean nothing.
     pub fn trailing_bytes(&self) -> u64 {
         self.source.size().saturating_sub(self.end)
