@@ -18,6 +18,7 @@ Examples:
   dagstore register a.car b.car          index two CAR files
   dagstore get CID -o block.bin          read a block, checked against its CID
   dagstore verify --all                  hash every block again
+  dagstore car verify *.car              hash CAR files without a store
   dagstore --dir /srv/store list --json  for programs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 130 interrupted.";
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Locate(commands::locate::Locate),
     Verify(commands::verify::Verify),
     Index(commands::index::Index),
+    Car(commands::car::Car),
     Recover(commands::recover::Recover),
     InitAll(commands::init_all::InitAll),
     Destroy(commands::destroy::Destroy),

@@ -118,18 +118,19 @@ impl Context {
         Ok(value)
     }
 
-    /// Closes the store that is open now, if one is, under whoever works with it; none is opened after it.
-    pub(crate) async fn interrupt(&self) {
+    /// Closes the store that is open now under whoever works with it, and tells whether there was one; none is opened after it.
+    pub(crate) async fn interrupt(&self) -> bool {
         let store = {
             let mut opened = self.opened();
             opened.is_interrupted = true;
             opened.store.clone()
         };
-        let Some(store) = store else { return };
+        let Some(store) = store else { return false };
         match store.close().await {
             Ok(()) => tracing::info!("the store was closed"),
             Err(error) => tracing::warn!(%error, "the store was not closed as it should"),
         }
+        true
     }
 
     /// Acquires a shard, and shows how far that is where it takes long.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What becomes of a file that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Existing {
     /// It stays, and nothing is written.
     Keep,
@@ -32,7 +32,6 @@ pub(crate) fn write_with(
             work(&mut out)?;
             out.flush()
         }
-        Ok(_) if existing == Existing::Keep => Err(io::ErrorKind::AlreadyExists.into()),
         Ok(found) => place(&path.canonicalize()?, existing, found.permissions(), work),
         // The process's mask still applies, as it does to every new file.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,6 +1,6 @@
-//! What is wrong with an index, as it is told.
+//! What is wrong with a CAR or an index, as it is told.
 
-use dagstore::car::IndexFinding;
+use dagstore::car::{Finding, IndexFinding};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -22,6 +22,26 @@ pub(crate) struct FindingReport {
 
 impl FindingReport {
     pub(crate) fn of_index(file: &str, finding: &IndexFinding) -> Self {
+        Self {
+            file: file.to_owned(),
+            problem: finding.name(),
+            offset: finding.offset(),
+            cid: finding.cid().map(ToString::to_string),
+            text: finding.to_string(),
+        }
+    }
+
+    pub(crate) fn of_car(file: &str, error: &dagstore::car::Error) -> Self {
+        Self {
+            file: file.to_owned(),
+            problem: error.name(),
+            offset: error.payload_offset(),
+            cid: error.cid().map(ToString::to_string),
+            text: error.to_string(),
+        }
+    }
+
+    pub(crate) fn of(file: &str, finding: &Finding) -> Self {
         Self {
             file: file.to_owned(),
             problem: finding.name(),

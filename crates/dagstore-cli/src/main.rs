@@ -14,6 +14,7 @@ mod file;
 mod findings;
 mod live;
 mod many;
+mod multicodec;
 mod output;
 mod progress;
 mod report;
@@ -82,8 +83,9 @@ async fn interrupted(
     signal: signals::Signal,
 ) -> Code {
     context.output.mute();
+    let mut had_store = true;
     let ending = async {
-        context.interrupt().await;
+        had_store = context.interrupt().await;
         if tokio::time::timeout(GRACE, &mut command).await.is_err() {
             command.abort();
             // What it holds is dropped, unless it is stuck writing to a pipe that nobody reads.
@@ -94,8 +96,12 @@ async fn interrupted(
         () = ending => {}
         _ = signals::asked_to_end() => {}
     }
-    let failure = Failure::of_text(signal.code(), "interrupted; the store was closed")
-        .advise("dagstore list; what is unfinished is taken up by resume, and by every command that needs it");
+    let failure = if had_store {
+        Failure::of_text(signal.code(), "interrupted; the store was closed")
+            .advise("dagstore list; what is unfinished is taken up by resume, and by every command that needs it")
+    } else {
+        Failure::of_text(signal.code(), "interrupted; no store was open").advise("the same again")
+    };
     output::print_failure(&failure, context.output.json)
 }
 

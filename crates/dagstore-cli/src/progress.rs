@@ -63,12 +63,11 @@ impl Progress {
         Count { bar, failed: 0 }
     }
 
-    /// Shows how many of so many bytes of a shard are done, until the value is dropped.
-    pub(crate) fn bytes(&self, key: &ShardKey, total_bytes: u64) -> Bytes {
+    /// Shows how many bytes of what has the name are done, until the value is dropped.
+    pub(crate) fn bytes(&self, name: String) -> Bytes {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = new_bar(bars);
-            bar.set_prefix(short_key(key));
-            bar.set_length(total_bytes);
+            bar.set_prefix(name);
             (bars.clone(), bar)
         });
         Bytes { bar }
@@ -100,13 +99,20 @@ impl Progress {
     }
 }
 
-/// How many bytes of a shard are done.
+/// How many bytes are done.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     bar: Option<(MultiProgress, ProgressBar)>,
 }
 
 impl Bytes {
+    /// So many there are.
+    pub(crate) fn of(&mut self, total_bytes: u64) {
+        if let Some((_, bar)) = &self.bar {
+            bar.set_length(total_bytes);
+        }
+    }
+
     /// So many are done.
     pub(crate) fn set(&mut self, done_bytes: u64) {
         if let Some((_, bar)) = &self.bar {

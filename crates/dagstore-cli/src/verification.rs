@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::exit::{Code, Failure, Outcome, Stop};
 use crate::many::Failures;
-use crate::text::{counted, shell_word};
+use crate::text::{counted, shell_word, short_key};
 
 /// Bytes a second; 0 is as fast as it goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +96,8 @@ async fn verify_one(
     sum: &mut Sum,
 ) -> Outcome<u64> {
     let shard = context.acquire(store, key).await?;
-    let mut bar = context.progress.bytes(key, shard.index().meta().car_size);
+    let mut bar = context.progress.bytes(short_key(key));
+    bar.of(shard.index().meta().car_size);
     let (begin, mut blocks, mut bytes, mut findings) = (Instant::now(), 0, 0, 0);
     {
         let mut steps = store.verify(&shard, what);

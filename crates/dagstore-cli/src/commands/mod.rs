@@ -1,6 +1,7 @@
 //! The commands, a file each: what can be typed, and what is done.
 
 pub(crate) mod blocks;
+pub(crate) mod car;
 pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod gc;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
         Command::Locate(arguments) => arguments.run(&context).await,
         Command::Verify(arguments) => arguments.run(&context).await,
         Command::Index(arguments) => arguments.run(&context).await,
+        Command::Car(arguments) => arguments.run(&context).await,
         Command::Recover(arguments) => arguments.run(&context).await,
         Command::InitAll(arguments) => arguments.run(&context).await,
         Command::Destroy(arguments) => arguments.run(&context).await,

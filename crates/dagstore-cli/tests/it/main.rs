@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod car;
 mod crash;
 mod demonstration;
 mod fixtures;
