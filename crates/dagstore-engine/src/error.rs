@@ -85,8 +85,8 @@ pub enum Error {
     /// The mount can't be registered.
     #[error(transparent)]
     Mount(#[from] dagstore_mount::Error),
-    /// The mount can't be read at any place, and this version makes no local copies.
-    #[error("{url} can't be read at any place without a local copy, which this version doesn't make")]
+    /// The mount can't be read at any place, or not on this machine, and this version makes no local copies.
+    #[error("{url} can't be read without a local copy, which this version doesn't make")]
     NeedsCopy {
         /// The mount's URL.
         url: String,
@@ -197,7 +197,8 @@ pub(crate) fn mount_error(error: &dagstore_mount::Error) -> ShardError {
     use dagstore_mount::Error as Mount;
     let kind = match error {
         Mount::NotFound { .. } => ErrorKind::SourceMissing,
-        Mount::Unavailable { .. } => ErrorKind::SourceUnavailable,
+        Mount::Unavailable { .. } | Mount::Truncated { .. } => ErrorKind::SourceUnavailable,
+        Mount::SourceChanged { .. } => ErrorKind::SourceChanged,
         _ => ErrorKind::SourceRejected,
     };
     shard_error(kind, error)

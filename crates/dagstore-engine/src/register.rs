@@ -51,7 +51,8 @@ impl<'a> Register<'a> {
         core.check_room(&key)?;
         core.quarantine.read().check(&key)?;
         let mount = core.registry.instantiate(&url)?;
-        if !mount.capabilities().random_access {
+        let capabilities = mount.capabilities();
+        if !capabilities.random_access || !capabilities.opens {
             return Err(Error::NeedsCopy { url: url.as_str().to_owned() });
         }
         core.unless_closed(mount.stat()).await??;

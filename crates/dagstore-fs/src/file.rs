@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -14,6 +14,8 @@ use crate::ReadAt;
 pub struct RegularFile {
     file: File,
     size: u64,
+    /// When it had been modified last, in seconds and nanoseconds, as it was opened.
+    modified: (i64, i64),
 }
 
 impl RegularFile {
@@ -28,8 +30,13 @@ impl RegularFile {
 
     pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<Self> {
         let file = open_without_waiting(path, OFlags::RDONLY | flags)?;
-        let size = regular_file_size(&file)?;
-        Ok(Self { file, size })
+        Self::of(file)
+    }
+
+    /// Takes an open file that turns out to be a regular one.
+    pub(crate) fn of(file: File) -> io::Result<Self> {
+        let metadata = regular_file(&file)?;
+        Ok(Self { file, size: metadata.len(), modified: modified(&metadata) })
     }
 
     /// The file itself.
@@ -67,6 +74,17 @@ impl ReadAt for RegularFile {
         }
         Ok(filled)
     }
+
+    /// By size and time of modification: a file system that keeps that time in large steps doesn't show a change soon after
+    /// another.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let now = self.file.metadata()?;
+        Ok((now.len(), modified(&now)) == (self.size, self.modified))
+    }
+}
+
+fn modified(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
 }
 
 /// Opens a file so that neither a FIFO without a writer nor a terminal can hold the caller up. What was opened is to
@@ -80,9 +98,13 @@ pub(crate) fn open_without_waiting(path: &Path, flags: OFlags) -> io::Result<Fil
 
 /// The size of an open file, which is asked of the descriptor, because a path can change its meaning in between.
 pub(crate) fn regular_file_size(file: &File) -> io::Result<u64> {
+    regular_file(file).map(|metadata| metadata.len())
+}
+
+fn regular_file(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    if metadata.is_file() {
+        return Ok(metadata);
     }
-    Ok(metadata.len())
+    Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`ReadAt`]: positioned reads, the one way in which CARs and indices are read.
 //! * [`RegularFile`]: a regular file, checked to be one, open for positioned reads.
+//! * [`open_beneath`] opens one beneath a root directory, which no link and no `..` leads out of.
 //! * [`FileSystem`] and its real implementation [`RealFileSystem`]: what the store does to its own files.
 //! * [`publish`]: temporary file, sync, rename, directory sync; the one way in which a file comes into being.
 //! * [`publish_group`]: the same for many files at once, with one sync of their directory.
@@ -12,6 +13,7 @@
 //! Everything here blocks. The crate knows nothing of shards, CARs or indices beyond their file names.
 #![deny(unsafe_code)]
 
+mod beneath;
 mod clock;
 mod file;
 mod group;
@@ -25,6 +27,7 @@ mod real;
 mod recorder;
 mod system;
 
+pub use beneath::{LeavesRoot, open_beneath};
 pub use clock::{Clock, SystemClock};
 pub use file::RegularFile;
 pub use group::{GroupFile, GroupWrite, publish_group};

@@ -17,6 +17,15 @@ pub trait ReadAt: Debug + Send + Sync {
     /// Whatever the operating system says.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Whether the bytes are still those that were there when the reader was opened, as far as it can tell without reading
+    /// them. What is never written again says yes.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// All of it, where it is in memory or mapped: slices of it share it, without a copy. `None` for everything else.
     fn bytes(&self) -> Option<&Bytes> {
         None

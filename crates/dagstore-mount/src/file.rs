@@ -1,43 +1,24 @@
 //! A mount of a file on this machine.
 
-use std::ffi::OsString;
-use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dagstore_fs::RegularFile;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
+use crate::place::{Place, decoded, encoded, is_plain};
+use crate::url::shown;
 use crate::{Capabilities, Error, Mount, Opened, Result, Stat};
-
-/// What is encoded in the path of a file URL: what RFC 3986 doesn't allow there, and `%` itself.
-const NOT_IN_PATHS: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// A regular file, by its absolute path: `file:///srv/pieces/a.car`. Any path can be written, bytes that aren't UTF-8
 /// included. Needs a tokio runtime: it looks at files on the blocking pool, because a network file system can hang.
 ///
 /// Its validator is made of inode, size and time of modification.
+///
+/// A template may have a root directory. Then its instances are beneath it, by a path without `..`, and no link beneath the
+/// root is followed.
 #[derive(Debug, Clone)]
 pub struct FileMount {
-    path: PathBuf,
+    place: Place,
 }
 
 impl FileMount {
@@ -46,37 +27,25 @@ impl FileMount {
     /// # Errors
     /// [`Error::BadUrl`] when the path is empty or the working directory is gone.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let absolute =
-            std::path::absolute(path).map_err(|error| bad(&path.display().to_string(), &error.to_string()))?;
-        Ok(Self { path: absolute })
+        Ok(Self { place: Place { path: absolute(path.as_ref())?, root: None } })
     }
 
-    /// The template for a registry.
+    /// The template for a registry, for any file.
     pub fn template() -> Self {
-        Self { path: PathBuf::new() }
+        Self { place: Place { path: PathBuf::new(), root: None } }
+    }
+
+    /// The template for files beneath the directory `root`, made absolute against the working directory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn template_beneath(root: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self { place: Place { path: PathBuf::new(), root: Some(absolute(root.as_ref())?) } })
     }
 
     /// The file's path.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    async fn with_file<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(RegularFile) -> io::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let path = self.path.clone();
-        let open = move || {
-            let place = path.display().to_string();
-            if let Some(what) = not_a_file(&path) {
-                return Err(Error::NotAFile { place, what });
-            }
-            RegularFile::open(&path).and_then(work).map_err(|error| Error::from_io(&place, error))
-        };
-        tokio::task::spawn_blocking(open)
-            .await
-            .unwrap_or_else(|error| Err(Error::from_io(&self.path.display().to_string(), io::Error::other(error))))
+        &self.place.path
     }
 }
 
@@ -87,7 +56,7 @@ impl Mount for FileMount {
     }
 
     fn location(&self) -> String {
-        format!("//{}", percent_encode(self.path.as_os_str().as_bytes(), NOT_IN_PATHS))
+        format!("//{}", encoded(&self.place.path))
     }
 
     fn instantiate(&self, location: &str) -> Result<Arc<dyn Mount>> {
@@ -98,50 +67,39 @@ impl Mount for FileMount {
         if path.contains(['?', '#']) {
             return Err(bad(location, "a file URL has no query and no fragment; write ? as %3F and # as %23"));
         }
-        let path = PathBuf::from(OsString::from_vec(percent_decode_str(path).collect()));
-        if !path.is_absolute() || path.as_os_str().as_bytes().contains(&0) {
+        let Some(path) = decoded(path).filter(|path| path.is_absolute()) else {
             return Err(bad(location, "a file URL has an absolute path, as in file:///srv/a.car"));
+        };
+        let root = self.place.root.clone();
+        if let Some(root) = &root
+            && !path.strip_prefix(root).is_ok_and(is_plain)
+        {
+            return Err(bad(location, &format!("it isn't plainly beneath the root directory {}", root.display())));
         }
-        Ok(Arc::new(Self { path }))
+        Ok(Arc::new(Self { place: Place { path, root } }))
     }
 
     async fn stat(&self) -> Result<Stat> {
-        self.with_file(|file| stat_of(&file)).await
+        self.place.stat().await
     }
 
     async fn open(&self) -> Result<Opened> {
-        let opened = |file: RegularFile| Ok(Opened::new(stat_of(&file)?, Arc::new(file)));
-        self.with_file(opened).await
+        self.place.open().await
     }
 }
 
-fn stat_of(file: &RegularFile) -> io::Result<Stat> {
-    let metadata = file.metadata()?;
-    let (inode, seconds, nanoseconds) = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
-    let validator = format!("{inode:x}-{:x}-{seconds:x}.{nanoseconds:09}", metadata.len());
-    Ok(Stat::new(metadata.len(), Some(validator)))
-}
-
-/// What stands at `path`, where it is something else than a file, for the error's text.
-fn not_a_file(path: &Path) -> Option<&'static str> {
-    let kind = std::fs::metadata(path).ok()?.file_type();
-    match (kind.is_file(), kind.is_dir()) {
-        (true, _) => None,
-        (_, true) => Some("a directory"),
-        _ => Some("a device, a pipe or a socket"),
-    }
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| bad(&path.display().to_string(), &error.to_string()))
 }
 
 fn bad(location: &str, why: &str) -> Error {
-    Error::BadUrl { url: format!("file:{location}"), why: why.to_owned() }
+    Error::BadUrl { url: shown(&format!("file:{location}")), why: why.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::{MountUrl, conformance};
+    use crate::conformance;
 
     #[tokio::test]
     async fn conforms() {
@@ -188,14 +146,26 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_path_comes_back(bytes in prop::collection::vec(1_u8.., 1..300)) {
-            let path = Path::new("/").join(OsString::from_vec(bytes));
-            let location = FileMount { path: path.clone() }.location();
-            prop_assert!(MountUrl::new("file", &location).is_ok());
-            let again = FileMount::template().instantiate(&location).unwrap();
-            prop_assert_eq!(again.location(), location);
+    #[tokio::test]
+    async fn a_root_is_not_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("a.car"), "inside").unwrap();
+        std::fs::write(directory.path().join("outside"), "outside").unwrap();
+        std::os::unix::fs::symlink(directory.path().join("outside"), root.join("link")).unwrap();
+        let template = FileMount::template_beneath(&root).unwrap();
+        let of = |path: &str| template.instantiate(&format!("//{}/{path}", root.display()));
+        conformance::check(&template, &*of("a.car").unwrap(), b"inside").await;
+        for path in ["../outside", "../root/a.car", ""] {
+            let made = of(path);
+            assert!(matches!(made, Err(Error::BadUrl { .. })), "{path}: {made:?}");
         }
+        assert!(template.instantiate("///etc/passwd").is_err());
+        let link = of("link").unwrap();
+        assert!(matches!(link.stat().await, Err(Error::Refused { .. })), "{:?}", link.stat().await);
+        assert!(matches!(link.open().await, Err(Error::Refused { .. })));
+        std::fs::create_dir(root.join("folder")).unwrap();
+        assert!(matches!(of("folder").unwrap().stat().await, Err(Error::NotAFile { .. })));
     }
 }

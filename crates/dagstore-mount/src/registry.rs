@@ -4,13 +4,14 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::url::is_scheme;
-use crate::{BytesMount, Error, FileMount, Mount, MountUrl, Result};
+use crate::from_template::Revived;
+use crate::url::{is_scheme, shown};
+use crate::{BytesMount, Error, FileMount, FromTemplate, Mount, MountUrl, Result};
 
 /// The templates of a store, one per URL scheme. The same Rust type may stand under several schemes.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    templates: BTreeMap<String, Arc<dyn Mount>>,
+    templates: BTreeMap<Arc<str>, Arc<dyn Mount>>,
 }
 
 impl Registry {
@@ -44,15 +45,15 @@ impl Registry {
     /// [`Error::BadUrl`] when `scheme` can't be one.
     pub fn replace(&mut self, scheme: &str, template: impl Mount) -> Result<()> {
         if !is_scheme(scheme) {
-            return Err(Error::BadUrl { url: scheme.to_owned(), why: "it can't be a scheme".to_owned() });
+            return Err(Error::BadUrl { url: shown(scheme), why: "it can't be a scheme".to_owned() });
         }
-        self.templates.insert(scheme.to_owned(), Arc::new(template));
+        self.templates.insert(scheme.into(), Arc::new(template));
         Ok(())
     }
 
     /// The schemes, in alphabetical order.
     pub fn schemes(&self) -> impl Iterator<Item = &str> {
-        self.templates.keys().map(String::as_str)
+        self.templates.keys().map(|scheme| &**scheme)
     }
 
     /// Checks that there is a template for the scheme of `url`, without a look at the rest: much cheaper than making the mount.
@@ -61,36 +62,60 @@ impl Registry {
     /// [`Error::UnknownScheme`]; [`Error::BadUrl`] where `url` has no scheme.
     pub fn check(&self, url: &str) -> Result<()> {
         match url.split_once(':') {
-            Some((scheme, _)) => self.template(scheme).map(|_| ()),
+            Some((scheme, _)) => self.find(scheme).map(|_| ()),
             // Tells what is wrong with it.
             None => MountUrl::parse(url).map(|_| ()),
         }
     }
 
-    /// Makes the mount of a URL.
+    /// A copy of the template of `scheme`, to make an instance of. Changing it changes neither the template nor other
+    /// copies, and [`represent`](Self::represent) knows where it is from.
+    ///
+    /// # Errors
+    /// [`Error::UnknownScheme`]; [`Error::OtherType`] when the template is no `T`.
+    pub fn template<T: Mount + Clone>(&self, scheme: &str) -> Result<FromTemplate<T>> {
+        let (scheme, template) = self.find(scheme)?;
+        let template: &dyn Any = &**template;
+        let wanted = std::any::type_name::<T>();
+        let other_type = || Error::OtherType { scheme: scheme.to_string(), wanted };
+        Ok(FromTemplate::new(scheme, template.downcast_ref::<T>().ok_or_else(other_type)?.clone()))
+    }
+
+    /// Makes the mount of a URL. It remembers the scheme.
     ///
     /// # Errors
     /// [`Error::UnknownScheme`]; [`Error::BadUrl`] when the scheme's template doesn't understand the location.
     pub fn instantiate(&self, url: &MountUrl) -> Result<Arc<dyn Mount>> {
-        self.template(url.scheme())?.instantiate(url.location())
+        let (scheme, template) = self.find(url.scheme())?;
+        let mount = template.instantiate(url.location())?;
+        Ok(Arc::new(Revived { scheme: scheme.clone(), template: type_of(&**template), mount }))
     }
 
-    fn template(&self, scheme: &str) -> Result<&Arc<dyn Mount>> {
-        self.templates.get(scheme).ok_or_else(|| Error::UnknownScheme {
+    fn find(&self, scheme: &str) -> Result<(&Arc<str>, &Arc<dyn Mount>)> {
+        self.templates.get_key_value(scheme).ok_or_else(|| Error::UnknownScheme {
             scheme: scheme.to_owned(),
             known: self.schemes().collect::<Vec<_>>().join(", "),
         })
     }
 
-    /// The URL of a mount that was made by hand. Its type must be registered under exactly one scheme, or nobody could
-    /// tell which template revives it.
+    /// The URL of a mount. One that this registry has made, of a [`template`](Self::template) or of a URL, has the scheme
+    /// that it was made for. The type of any other must be registered under exactly one scheme, or nobody could tell which
+    /// template revives it. The mount is asked for its location once, and its source isn't touched.
     ///
     /// # Errors
     /// [`Error::UnregisteredType`], [`Error::AmbiguousScheme`], [`Error::BadUrl`].
     pub fn represent(&self, mount: &dyn Mount) -> Result<MountUrl> {
+        if let Some(origin) = mount.origin() {
+            // It may be from another registry.
+            let template = self.templates.get(origin.scheme).ok_or(Error::UnregisteredType)?;
+            if type_of(&**template) != origin.template {
+                return Err(Error::UnregisteredType);
+            }
+            return MountUrl::new(origin.scheme, &mount.location());
+        }
         let wanted = type_of(mount);
-        let same = |(_, template): &(&String, &Arc<dyn Mount>)| type_of(&***template) == wanted;
-        let schemes: Vec<&str> = self.templates.iter().filter(same).map(|(scheme, _)| scheme.as_str()).collect();
+        let same = |(_, template): &(&Arc<str>, &Arc<dyn Mount>)| type_of(&***template) == wanted;
+        let schemes: Vec<&str> = self.templates.iter().filter(same).map(|(scheme, _)| &**scheme).collect();
         match schemes[..] {
             [] => Err(Error::UnregisteredType),
             [scheme] => MountUrl::new(scheme, &mount.location()),

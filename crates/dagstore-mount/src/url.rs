@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Error, Result};
+use crate::{Error, Result, redacted};
 
 /// The longest mount URL, in bytes.
 pub const MAX_URL_BYTES: usize = 8 * 1024;
@@ -21,10 +21,7 @@ impl MountUrl {
     /// # Errors
     /// [`Error::BadUrl`].
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = |why: &str| {
-            let shown = text.chars().take(SHOWN_CHARACTERS).collect();
-            Err(Error::BadUrl { url: shown, why: why.to_owned() })
-        };
+        let bad = |why: &str| Err(Error::BadUrl { url: shown(text), why: why.to_owned() });
         if text.len() > MAX_URL_BYTES {
             return bad(&format!("it has {} bytes, the most is {MAX_URL_BYTES}", text.len()));
         }
@@ -62,6 +59,12 @@ impl MountUrl {
     pub fn location(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, location)| location)
     }
+}
+
+/// As much of a URL as is fit to print.
+pub(crate) fn shown(text: &str) -> String {
+    // First of all the secrets: one that is cut in the middle wouldn't look like one any more.
+    redacted(text).chars().take(SHOWN_CHARACTERS).collect()
 }
 
 /// Whether `text` can be a scheme.

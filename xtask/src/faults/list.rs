@@ -137,8 +137,9 @@ mod tests {
                 planted.insert(plant.test);
             }
         }
-        let folders = ["crates/dagstore-engine/tests/faults", "crates/dagstore-blockstore/tests/faults"];
-        let tests: BTreeSet<_> = folders.iter().flat_map(|folder| tests_of_faults(&root.join(folder))).collect();
+        let crates = ["dagstore-blockstore", "dagstore-engine", "dagstore-mount"];
+        let folder = |name| root.join("crates").join(name).join("tests/faults");
+        let tests: BTreeSet<_> = crates.into_iter().flat_map(|name| tests_of_faults(&folder(name))).collect();
         assert_eq!(planted, tests);
     }
 }
