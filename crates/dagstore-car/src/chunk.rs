@@ -152,6 +152,11 @@ impl Chunk {
         Error::UnexpectedEof { offset, what: "a section" }
     }
 
+    /// Whether a section has come whole, the chunk having been walked.
+    pub(crate) fn has_whole(&self) -> bool {
+        self.frames.first().is_some_and(|first| first.end() <= self.end())
+    }
+
     /// Takes out the bytes of the last section where it isn't whole, the chunk having been walked.
     pub(crate) fn split_off(&mut self) -> Vec<u8> {
         let end = self.end();
@@ -216,6 +221,8 @@ impl ChunkBlock<'_> {
             offset: self.frame.offset,
             data_size: self.data.len() as u64,
             end: done,
+            frame: self.frame,
+            cid: self.cid,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! * [`CarReader`] opens a CAR over positioned reads; [`CarReader::sections`] iterates, [`CarReader::read_block`] reads one
 //!   block, [`CarReader::scan`] is the walk that an index is built by, [`CarReader::inspect`] tells what is in it and all that is wrong.
 //! * [`StreamScanner`] is that walk while the bytes of a CAR arrive.
+//! * `SectionStream`, with the feature `stream`, gives the sections of an asynchronous stream of bytes.
 //! * [`RawCid`] and [`MultihashRef`] are CIDs and multihashes of any digest length, kept as their bytes.
 //! * [`check`] says whether data hashes to a multihash.
 //! * [`GoIndex`] and [`GoIndexBuilder`] read and write go-car's indices; [`CarReader::compare_index`] holds one against a CAR.
@@ -41,6 +42,8 @@ pub use limits::{Limits, ReadOptions};
 pub use reader::{Block, CarReader};
 pub use scan::{ScanOptions, ScanSummary, Scanned};
 pub use section::{Section, Sections};
+#[cfg(feature = "stream")]
+pub use stream::SectionStream;
 pub use stream::StreamScanner;
 pub use v2::{Characteristics, V2Header};
 pub use verify::{Verdict, check};

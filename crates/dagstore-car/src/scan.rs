@@ -9,7 +9,7 @@ use crate::cid::CidParts;
 use crate::parallel::{self, Checked, Wanted};
 use crate::reader::CarReader;
 use crate::section::Frame;
-use crate::{Error, Limits, MultihashRef, Result};
+use crate::{Error, Limits, MultihashRef, Result, Section};
 
 /// How a CAR is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,15 @@ pub struct Scanned<'a> {
     /// How far the scan is when this block is done, in bytes of the payload. It only grows, whatever order the blocks come
     /// in.
     pub end: u64,
+    pub(crate) frame: Frame,
+    pub(crate) cid: CidParts<'a>,
+}
+
+impl Scanned<'_> {
+    /// The block's section, with its CID.
+    pub fn section(&self) -> Section {
+        self.frame.section(self.cid)
+    }
 }
 
 /// What a scan has seen.
@@ -137,6 +146,8 @@ fn scanned(frame: Frame, parts: CidParts<'_>) -> Scanned<'_> {
         offset: frame.offset,
         data_size: frame.length - parts.bytes.len() as u64,
         end: frame.end(),
+        frame,
+        cid: parts,
     }
 }
 

@@ -43,6 +43,17 @@ impl Frame {
         Err(Error::Limit { what: "a CID to be indexed", offset: self.offset, found, limit })
     }
 
+    /// The section, which has this CID.
+    pub(crate) fn section(&self, cid: CidParts<'_>) -> Section {
+        let cid_bytes = cid.bytes.len() as u64;
+        Section {
+            offset: self.offset,
+            cid: cid.into(),
+            data_offset: self.cid_offset + cid_bytes,
+            data_size: self.length - cid_bytes,
+        }
+    }
+
     /// The section with its length.
     pub(crate) fn total_bytes(&self) -> usize {
         usize::try_from(self.end() - self.offset).unwrap_or(usize::MAX)
@@ -141,13 +152,7 @@ impl Walk {
     fn next_section(&mut self, limits: Option<&Limits>) -> Result<Option<Section>> {
         let Some(frame) = self.next_frame()? else { return Ok(None) };
         self.next = frame.end();
-        let offset = frame.offset;
-        let section = self.with_cid(frame, limits, |parts| Section {
-            offset,
-            cid: parts.into(),
-            data_offset: frame.cid_offset + parts.bytes.len() as u64,
-            data_size: frame.length - parts.bytes.len() as u64,
-        })?;
+        let section = self.with_cid(frame, limits, |parts| frame.section(parts))?;
         self.window.adapt(frame.length);
         Ok(Some(section))
     }

@@ -2,6 +2,8 @@
 
 mod hashers;
 mod phase;
+#[cfg(feature = "stream")]
+mod sections;
 
 use std::ops::ControlFlow;
 
@@ -14,6 +16,8 @@ use crate::v2::{HEAD_BYTES, PRAGMA};
 use crate::{Error, Header, ReadOptions, Result, ScanOptions, ScanSummary, Scanned, V2Header};
 use hashers::{Hashed, Hashers};
 use phase::Phase;
+#[cfg(feature = "stream")]
+pub use sections::SectionStream;
 
 /// Walks a CARv1 or CARv2 in one pass, front to back, while its bytes arrive, and shows its blocks: the same blocks, offsets
 /// and errors as [`CarReader::scan`](crate::CarReader::scan), in the order of the CAR.
@@ -293,6 +297,10 @@ impl StreamScanner {
         }
         if let Step::Last(end) = self.chunk.walk(self.payload_size, &self.options) {
             return self.hand_over(Some(end), visit);
+        }
+        if !self.chunk.has_whole() {
+            // A large section that comes in small pieces isn't copied with each of them.
+            return Ok(());
         }
         let rest = self.chunk.split_off();
         let start = self.chunk.end();
