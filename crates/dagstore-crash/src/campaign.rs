@@ -50,6 +50,8 @@ pub struct Plan {
     pub shards: usize,
     /// How many rounds are run at the same time.
     pub jobs: usize,
+    /// Whether a store in which something is broken is left for somebody to look at.
+    pub keeps_what_failed: bool,
     /// Kills to do again in every round, instead of choosing some.
     pub again: Option<Kills>,
 }
@@ -57,7 +59,8 @@ pub struct Plan {
 impl Plan {
     /// Many rounds on redb, two at a time.
     pub fn new(program: PathBuf) -> Self {
-        Self { program, backend: Backend::Redb, seed: 1, rounds: 1000, shards: SHARDS, jobs: 2, again: None }
+        let (backend, keeps_what_failed) = (Backend::Redb, true);
+        Self { program, backend, seed: 1, rounds: 1000, shards: SHARDS, jobs: 2, keeps_what_failed, again: None }
     }
 }
 
@@ -123,7 +126,9 @@ pub fn run(plan: Plan) -> Result<Report> {
         targets,
         folder,
     };
-    campaign.count()?;
+    if campaign.plan.again.is_none() {
+        campaign.count()?;
+    }
     let work = || {
         let worked = runtime().and_then(|runtime| campaign.work(&runtime));
         if let Err(error) = worked {
@@ -139,7 +144,6 @@ pub fn run(plan: Plan) -> Result<Report> {
     let mut report = report.into_inner();
     report.took = begin.elapsed();
     if report.failure.as_ref().is_some_and(|failure| failure.folder.is_some()) {
-        // What was left is to be looked at.
         let _kept = folder.keep();
     }
     Ok(report)
@@ -213,28 +217,28 @@ impl Campaign {
 
     /// Kills for a round; `None` where the process of that width doesn't come by.
     fn choose(&self, target: Target, rng: &mut Rng) -> Option<Kills> {
+        let moment = match target {
+            Target::Again(kills) => return Some(kills),
+            Target::At(moment) => Some(moment),
+            Target::AnyTime => None,
+        };
         let width = rng.pick(&widths(self.plan.shards));
         let Counted { times, took } = self.counted.get(&width)?;
-        let mut hit = |moment| Some(Hit { moment, time: rng.up_to(*times.get(&moment)?) });
-        match target {
-            Target::Again(kills) => Some(kills),
-            Target::AnyTime => {
-                let micros = u64::try_from(took.as_micros()).ok()?.max(1);
-                let delay = Duration::from_micros(rng.up_to(micros));
-                Some(Kills { width, first: Some(Kill::Later(delay)), second: None })
-            }
-            Target::At(moment) if moment.life == Life::First => {
-                Some(Kills { width, first: Some(Kill::At(hit(moment)?)), second: None })
-            }
-            Target::At(moment) => {
-                let first: Vec<_> = times.iter().filter(|(first, _)| moment.point.may_follow(**first)).collect();
-                let (first, times) = rng.pick(&first);
-                let first = Hit { moment: *first, time: rng.up_to(*times) };
-                // Of what several do at once, several may have been interrupted.
-                let second = Hit { moment, time: rng.up_to(RESUMING_TIMES.min(width as u64)) };
-                Some(Kills { width, first: Some(Kill::At(first)), second: Some(second) })
-            }
+        let Some(moment) = moment else {
+            let micros = u64::try_from(took.as_micros()).ok()?.max(1);
+            let delay = Duration::from_micros(rng.up_to(micros));
+            return Some(Kills { width, first: Some(Kill::Later(delay)), second: None });
+        };
+        if moment.life == Life::First {
+            let first = Hit { moment, time: rng.up_to(*times.get(&moment)?) };
+            return Some(Kills { width, first: Some(Kill::At(first)), second: None });
         }
+        let first: Vec<_> = times.iter().filter(|(first, _)| moment.point.may_follow(**first)).collect();
+        let (first, times) = rng.pick(&first);
+        let first = Hit { moment: *first, time: rng.up_to(*times) };
+        // Of what several do at once, several may have been interrupted.
+        let second = Hit { moment, time: rng.up_to(RESUMING_TIMES.min(width as u64)) };
+        Some(Kills { width, first: Some(Kill::At(first)), second: Some(second) })
     }
 
     /// Notes the first failure, and ends the campaign.
@@ -242,6 +246,7 @@ impl Campaign {
         self.is_over.store(true, Ordering::Relaxed);
         let mut report = self.report.lock();
         if report.failure.is_none() {
+            let folder = folder.filter(|_| self.plan.keeps_what_failed);
             report.failure = Some(Failure { kills, what: error.to_string(), folder });
         }
     }

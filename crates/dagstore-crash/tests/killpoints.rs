@@ -12,7 +12,7 @@ fn everybody_who_is_killed_leaves_what_was_acknowledged(backend: Backend) {
     // One more is killed at any time, from outside.
     let moments = Moment::all(backend).len() as u64 + 1;
     let plan = Plan::new(env!("CARGO_BIN_EXE_dagstore-crash").into());
-    let report = run(Plan { backend, rounds: moments, shards: FEW, ..plan }).unwrap();
+    let report = run(Plan { backend, rounds: moments, shards: FEW, keeps_what_failed: false, ..plan }).unwrap();
     #[expect(clippy::print_stdout, reason = "a test speaks to whoever runs it")]
     {
         println!("{report}");
