@@ -34,7 +34,7 @@ impl Run {
             Call::Acquire { .. } => {
                 matches!(state, Some(ShardState::Serving | ShardState::Recovering | ShardState::Errored))
             }
-            Call::Recover { .. } => is_threatened || info.is_some() && !is_new,
+            Call::Recover { .. } | Call::Rebuild { .. } => is_threatened || info.is_some() && !is_new,
             Call::Destroy { .. } => {
                 fact.destroyed(info.as_ref());
                 true
@@ -73,7 +73,10 @@ impl Run {
             Error::NotDurable { .. } => disk_failed,
             Error::Datastore(_) => matches!(call, Call::Register { .. }) && disk_failed,
             Error::Mount(_) => matches!(call, Call::Register { .. }) && self.world.sources.lock().of(key).was_faulty,
-            Error::IndexKeepsVanishing(_) => call == Call::Acquire { key } && self.world.repo.lock().was_faulty,
+            Error::IndexKeepsVanishing(_) => {
+                let opens = matches!(call, Call::Acquire { .. } | Call::Rebuild { .. });
+                opens && self.world.repo.lock().was_faulty
+            }
             Error::Closed => is_closing,
             _ => false,
         };

@@ -26,6 +26,10 @@ pub(crate) enum What {
     Acquire {
         key: usize,
     },
+    /// Has the index built anew.
+    Rebuild {
+        key: usize,
+    },
     /// Drops an accessor; the number is taken modulo how many there are, here and below.
     Release {
         nth: usize,
@@ -180,7 +184,11 @@ impl Sequence {
         let count = events / 2 + 1 + rng.below(events.max(1));
         let busy_keys = 1 + rng.index(KEYS);
         let faults = rng.pick(&[0, 6, 12, 24]);
-        let events = (0..count).map(|_| event(&mut rng, busy_keys, faults)).collect();
+        let mut events: Vec<_> = (0..count).map(|_| event(&mut rng, busy_keys, faults)).collect();
+        // Drawn behind all else, so that most sequences stay what they were before there was a rebuild.
+        if rng.percent(25) {
+            events.iter_mut().filter(|event| event.salt % 5 == 0).for_each(rebuild_instead);
+        }
         Self { seed, setup, events }
     }
 }
@@ -195,6 +203,13 @@ fn event(rng: &mut Rng, keys: usize, faults: u64) -> Event {
         _ => Then::Time(Duration::from_secs(rng.pick(&[3, 12, 40]))),
     };
     Event { what, then, salt: rng.next() }
+}
+
+/// Turns an acquire into a rebuild.
+fn rebuild_instead(event: &mut Event) {
+    if let What::Acquire { key } = event.what {
+        event.what = What::Rebuild { key };
+    }
 }
 
 fn usual(rng: &mut Rng, keys: usize) -> What {

@@ -28,6 +28,7 @@ pub(crate) enum Call {
     Register { key: usize, how: How },
     Acquire { key: usize },
     Recover { key: usize },
+    Rebuild { key: usize },
     Destroy { key: usize },
     Collect,
     Resumed,
@@ -36,9 +37,11 @@ pub(crate) enum Call {
 impl Call {
     pub(crate) fn key(self) -> Option<usize> {
         match self {
-            Self::Register { key, .. } | Self::Acquire { key } | Self::Recover { key } | Self::Destroy { key } => {
-                Some(key)
-            }
+            Self::Register { key, .. }
+            | Self::Acquire { key }
+            | Self::Recover { key }
+            | Self::Rebuild { key }
+            | Self::Destroy { key } => Some(key),
             Self::Collect | Self::Resumed => None,
         }
     }
@@ -119,6 +122,7 @@ impl Process {
                 }
                 Call::Acquire { key } => engine.acquire(&name(key)).await.map(Some),
                 Call::Recover { key } => engine.recover(&name(key)).await.map(|()| None),
+                Call::Rebuild { key } => engine.rebuild_index(&name(key)).await.map(|()| None),
                 Call::Destroy { key } => engine.destroy(&name(key)).await.map(|()| None),
                 Call::Collect => engine.gc().await.map(|_| None),
                 Call::Resumed => engine.resumed().await.map(|_| None),
@@ -140,8 +144,14 @@ impl Process {
         answered
     }
 
+    /// How many references those who wait may have: whoever has an index built anew has the shard open, and acquires it again.
     pub(crate) fn pending_acquires(&self, key: usize) -> usize {
-        self.pending.iter().filter(|pending| pending.call == Call::Acquire { key }).count()
+        let references = |pending: &Pending| match pending.call {
+            Call::Acquire { key: of } if of == key => 1,
+            Call::Rebuild { key: of } if of == key => 2,
+            _ => 0,
+        };
+        self.pending.iter().map(references).sum()
     }
 
     /// Ends the process as if it were killed; what it had open is dropped with it. Returns whether anything of it still

@@ -137,6 +137,10 @@ impl Run {
                 self.call(Call::Acquire { key });
                 self.ledger.of(key).acquires += 1;
             }
+            What::Rebuild { key } => {
+                self.call(Call::Rebuild { key });
+                self.ledger.of(key).acquires += 1;
+            }
             What::Release { nth } => self.release(nth),
             What::Read { nth } => self.read(nth),
             What::Recover { key } => self.call(Call::Recover { key }),
