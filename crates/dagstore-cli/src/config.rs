@@ -11,6 +11,7 @@ use dagstore::{Backend, Builder, Dagstore};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Code, Failure, build_with};
+use crate::mounts;
 use crate::settings::Settings;
 
 /// The name of the file in the store's directory. Where it is absent there is no store.
@@ -142,13 +143,14 @@ impl Config {
     }
 
     /// A builder for the store in the directory.
-    pub(crate) fn builder(self, directory: &Path) -> Builder {
-        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend());
+    pub(crate) fn builder(self, directory: &Path) -> Result<Builder, Failure> {
+        let registry = mounts::registry().map_err(dagstore::Error::from)?;
+        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend()).registry(registry);
         let builder = builder.configure(|options| self.engine.apply(options));
-        match self.codec {
+        Ok(match self.codec {
             Codec::Json => builder.codec(Json),
             Codec::Cbor => builder.codec(Cbor),
-        }
+        })
     }
 
     /// Checks the format before anything else: a newer one may have other keys.

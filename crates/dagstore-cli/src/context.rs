@@ -71,7 +71,7 @@ impl Context {
             Some(found) => found.check(wish, &self.directory).map(|()| found)?,
             None => Config::new(wish)?,
         };
-        let builder = config.with(flags)?.builder(&self.directory).configure(change);
+        let builder = config.with(flags)?.builder(&self.directory)?.configure(change);
         let store = self.open_with(builder).await?;
         if found.is_none()
             && let Err(failure) = config.write_new(&self.directory)
@@ -152,7 +152,7 @@ impl Context {
     /// A builder for the store that is there, to work as the command line says.
     pub(crate) fn builder(&self, flags: Settings) -> Result<Builder, Failure> {
         let config = Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))?;
-        Ok(config.with(flags)?.builder(&self.directory))
+        config.with(flags)?.builder(&self.directory)
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {

@@ -14,6 +14,7 @@ mod file;
 mod findings;
 mod live;
 mod many;
+mod mounts;
 mod multicodec;
 mod output;
 mod progress;

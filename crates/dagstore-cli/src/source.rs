@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use dagstore::mount::{FileMount, Mount, MountUrl};
+use dagstore::mount::{FileMount, Mount, MountUrl, redacted};
 use percent_encoding::percent_decode_str;
 
 use crate::exit::{Code, Failure};
@@ -36,8 +36,8 @@ impl Source {
     /// The key that was given, or the name.
     pub(crate) fn key(&self, given: Option<&str>) -> Result<String, Failure> {
         given.map(str::to_owned).or_else(|| self.name.clone()).ok_or_else(|| {
-            let text = format!("{} has no file name that could be the shard's key", self.url);
-            let advice = format!("dagstore register --key KEY {}", shell_word(&self.url));
+            let text = format!("{} has no file name that could be the shard's key", redacted(&self.url));
+            let advice = format!("dagstore register --key KEY {}", shell_word(&redacted(&self.url)));
             Failure::of_text(Code::Usage, text).advise(advice)
         })
     }

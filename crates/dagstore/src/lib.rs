@@ -62,6 +62,9 @@ pub use dagstore_fs as fs;
 pub use dagstore_index as index;
 /// Where shards are.
 pub use dagstore_mount as mount;
+/// The mount for HTTP and HTTPS; its templates have to be registered.
+#[cfg(feature = "http")]
+pub use dagstore_mount_http as http;
 /// The backend on redb.
 #[cfg(feature = "redb")]
 pub use dagstore_redb as redb;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use clap::Args;
+use dagstore::mount::redacted;
 use dagstore::{Dagstore, ShardKey};
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -81,7 +82,7 @@ impl Register {
             let source = Source::of(argument)?;
             let key = key(&source.key(self.key.as_deref())?)?;
             if let Some(other) = seen.insert(key.clone(), source.url.clone()) {
-                let text = format!("{other} and {} would both have the key {key}", source.url);
+                let text = format!("{} and {} would both have the key {key}", redacted(&other), redacted(&source.url));
                 return Err(
                     Failure::of_text(Code::Usage, text).advise("dagstore register --key KEY URL, for one of them")
                 );
@@ -109,7 +110,7 @@ async fn register_all(context: &Context, store: &Dagstore, wanted: Vec<Wanted>, 
     for (wanted, report) in all {
         match report {
             Ok(report) => registered.push(report),
-            Err(failure) => failures.add(wanted.key, Some(wanted.url), failure),
+            Err(failure) => failures.add(wanted.key, Some(redacted(&wanted.url)), failure),
         }
     }
     if context.output.json {

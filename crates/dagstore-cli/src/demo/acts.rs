@@ -45,7 +45,7 @@ pub(crate) async fn play(context: &Context, place: &Place, narrator: &mut Narrat
     narrator.step(format!("wrote a larger one, {} KiB: {}", large.size_bytes >> 10, describe(large)))?;
     crash(place, narrator, large).await?;
     look(context, place, config, narrator).await?;
-    let store = context.open_with(config.builder(&place.store)).await?;
+    let store = context.open_with(config.builder(&place.store)?).await?;
     let outcome = come_back(narrator, &store, &cars).await;
     context.close(store, outcome).await
 }
@@ -61,7 +61,7 @@ fn describe(car: &Car) -> String {
 /// Makes a store and registers the CARs.
 async fn fill(context: &Context, place: &Place, narrator: &mut Narrator<'_>, cars: &[Car]) -> Outcome<Config> {
     let config = Config::new(Wish::default())?;
-    let store = context.open_with(config.builder(&place.store)).await?;
+    let store = context.open_with(config.builder(&place.store)?).await?;
     let outcome = async {
         config.write_new(&place.store)?;
         narrator.step(format!("made a store with {config}"))?;
@@ -108,7 +108,7 @@ async fn crash(place: &Place, narrator: &mut Narrator<'_>, car: &Car) -> Outcome
 
 /// Looks at what the killed process left, without touching it.
 async fn look(context: &Context, place: &Place, config: Config, narrator: &mut Narrator<'_>) -> Outcome {
-    let store = context.open_with(config.builder(&place.store).paused()).await?;
+    let store = context.open_with(config.builder(&place.store)?.paused()).await?;
     let shards = store.shards();
     context.close(store, Ok(())).await?;
     let state_of = |plan: &Plan| shards.iter().find(|shard| shard.key.as_str() == plan.key).map(|shard| shard.state);

@@ -9,14 +9,18 @@ fn what_can_not_be_registered_leaves_nothing() {
     std::fs::create_dir_all(place.root().join("folder/sub")).unwrap();
     place.car("folder/a.car", 1, 3, 20);
     let long = "k".repeat(10_000);
-    let cases: [(&[&str], i32, &str); 13] = [
+    let cases: [(&[&str], i32, &str); 17] = [
         (&["absent.car"], 1, "absent.car doesn't exist"),
         (&["folder"], 1, "folder is a directory; a regular file is wanted"),
         (&["/dev/null"], 1, "/dev/null is a device, a pipe or a socket; a regular file is wanted"),
-        (&["quux://host/b.car"], 1, "the scheme \"quux\" is unknown; known are: bytes, file"),
-        (&["absent:b.car", "--key", "k"], 1, "the scheme \"absent\" is unknown; known are: bytes, file"),
+        (&["quux://host/b.car"], 1, "the scheme \"quux\" is unknown; known are: bytes, file, http, https"),
+        (&["absent:b.car", "--key", "k"], 1, "the scheme \"absent\" is unknown; known are: bytes, file, http, https"),
         (&["file:///srv/a b.car"], 1, "it has spaces, control characters or letters beyond ASCII"),
         (&["file://host/b.car"], 1, "a file URL has an absolute path"),
+        (&["https://pieces.example/b.car"], 1, "https://pieces.example/b.car can't be read without a local copy"),
+        (&["https://user:secret@pieces.example/b.car"], 1, "https://***@pieces.example/b.car\" is no mount URL"),
+        (&["https://pieces.example/b.car?sig=secret"], 1, "the parameter sig is a secret"),
+        (&["http://127.0.0.1/b.car"], 1, "127.0.0.1 is no public address"),
         (&["a.car", "--key", ""], 2, "the shard key is empty"),
         (&["a.car", "--key", &long], 2, "the shard key has 10000 bytes, the most is 1024"),
         (&["a.car", "folder/a.car"], 2, "would both have the key a"),
@@ -27,6 +31,7 @@ fn what_can_not_be_registered_leaves_nothing() {
     for (arguments, code, expected) in cases {
         let (error, _) = place.run(&[&["register"], arguments].concat()).failed(code);
         assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert!(!error.contains("secret@") && !error.contains("=secret"), "{error}");
         assert!(place.states().is_empty(), "{arguments:?}");
     }
     assert_eq!(place.files("store/index"), [""; 0]);

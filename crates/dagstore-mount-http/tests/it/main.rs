@@ -1,0 +1,14 @@
+//! The mount against servers that keep to the rules, and against others.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::similar_names, reason = "server and served, status and stat are what this is about")]
+
+mod lying;
+mod nginx;
+mod places;
+mod redirects;
+mod slow;
+mod suite;
+#[path = "../support/mod.rs"]
+mod support;
+mod tls;
+mod trying;

@@ -1,0 +1,79 @@
+//! Servers that take their time. Each of these hangs for ever when its limit doesn't work.
+
+use std::time::Duration;
+
+use dagstore_mount::{Error, Mount};
+use dagstore_mount_http::{HttpBuilder, HttpMount, Limits};
+use tokio::net::TcpListener;
+
+use crate::support::{Server, Then, content, quick, stream};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn mount(server: &Server, change: impl FnOnce(&mut Limits)) -> HttpMount {
+    let once = quick(HttpBuilder::http()).limits(|limits| limits.retries = 0).limits(change);
+    once.build().at(&server.location()).unwrap()
+}
+
+fn is_late<T: std::fmt::Debug>(result: dagstore_mount::Result<T>, what: &str) {
+    match &result {
+        Err(Error::Unavailable { source, .. })
+            if source.kind() == std::io::ErrorKind::TimedOut && source.to_string().contains(what) => {}
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_begins() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let location = format!("//{}/a", listener.local_addr().unwrap());
+    let builder = quick(HttpBuilder::http()).limits(|limits| {
+        (limits.connect, limits.first_byte, limits.retries) = (SHORT, SHORT, 0);
+    });
+    let mount = builder.build().at(&location).unwrap();
+    is_late(mount.stat().await, "beginning");
+    is_late(stream(&mount, 0, None).await, "beginning");
+}
+
+#[tokio::test]
+async fn a_server_that_pauses_for_ever() {
+    let server = Server::bent(&content(1000), |_, reply| reply.cut(500, Then::Hang)).await;
+    let mount = mount(&server, |limits| limits.idle = SHORT);
+    is_late(stream(&mount, 0, None).await, "pause");
+    let stat = mount.stat().await.unwrap();
+    is_late(mount.read(0, 1000, &stat).await, "pause");
+}
+
+#[tokio::test]
+async fn a_server_that_drips() {
+    let drip = Then::Drip(Duration::from_millis(5));
+    let server = Server::bent(&content(100_000), move |_, reply| reply.cut(0, drip)).await;
+    let mount = mount(&server, |limits| (limits.rate_window, limits.least_rate) = (SHORT, 100_000));
+    is_late(stream(&mount, 0, None).await, "bytes");
+}
+
+#[tokio::test]
+async fn a_call_that_never_ends() {
+    let drip = Then::Drip(Duration::from_millis(5));
+    let server = Server::bent(&content(100_000), move |_, reply| reply.cut(0, drip)).await;
+    let mount = mount(&server, |limits| (limits.least_rate, limits.deadline) = (0, SHORT * 4));
+    is_late(stream(&mount, 0, None).await, "all of it");
+}
+
+/// Who reads slowly is no slow server.
+#[tokio::test]
+async fn a_reader_may_take_its_time() {
+    use futures_util::TryStreamExt;
+    let server = Server::good(&content(300_000)).await;
+    let mount = mount(&server, |limits| {
+        (limits.idle, limits.deadline, limits.rate_window, limits.least_rate) =
+            (SHORT * 4, SHORT * 8, SHORT, 1_000_000);
+    });
+    let mut streamed = mount.stream(0, None).await.unwrap();
+    let mut read = 0;
+    while let Some(piece) = streamed.bytes.try_next().await.unwrap() {
+        read += piece.len();
+        tokio::time::sleep(SHORT).await;
+    }
+    assert_eq!(read, 300_000);
+}
