@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what the workspace needs of the machine beyond the Rust toolchain.
 //!
-//! All of it is RocksDB's: a C++ compiler and an archive for linking, a libclang for its bindings. Crates without
-//! RocksDB build and test without any of it. Start with [`run`].
+//! Nearly all of it is RocksDB's: a C++ compiler and an archive for linking, a libclang for its bindings. Crates without
+//! RocksDB build and test without any of it. A server that a test runs against is installed where that is easy. Start with [`run`].
 
 pub(crate) mod archive;
 pub(crate) mod compiler;
@@ -11,6 +11,7 @@ mod libclang;
 mod packages;
 mod probe;
 mod recipe;
+mod servers;
 
 use std::time::Instant;
 
@@ -35,6 +36,7 @@ pub(crate) fn is_done(workspace: &Workspace) -> bool {
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     packages::install_missing()?;
+    servers::install_missing();
     if environment::has_own_rocksdb() {
         println!("setup: RocksDB comes from where ROCKSDB_LIB_DIR or ROCKSDB_COMPILE says, nothing to make");
         return Ok(());

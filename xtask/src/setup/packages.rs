@@ -47,7 +47,7 @@ fn missing_tools() -> Vec<Tool> {
 }
 
 /// Whether this is root on a system with apt.
-fn can_install() -> bool {
+pub(super) fn can_install() -> bool {
     let root = shell::capture(Command::new("id").arg("-u")).is_ok_and(|user| user.trim() == "0");
     root && shell::in_path("apt-get")
 }
@@ -78,7 +78,7 @@ fn install(tools: &[Tool]) {
     }
 }
 
-fn apt(action: &str) -> Command {
+pub(super) fn apt(action: &str) -> Command {
     let mut command = Command::new("apt-get");
     // Another set-up may hold the package system's lock.
     command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300", action]);

@@ -12,7 +12,7 @@ use dagstore_mount::{Mount, Result, Stat};
 use dagstore_mount_http::{HttpBuilder, HttpMount};
 use futures_util::TryStreamExt;
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Names are in lower case.
     pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -284,8 +285,11 @@ async fn read_request(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Req
     let mut first = lines.first()?.split(' ');
     let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
     let headers = lines[1..].iter().filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Some(Request { method, path, headers })
+    let headers: HashMap<_, _> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(Request { method, path, headers, body })
 }
 
 /// A content in which no two pieces are alike.
