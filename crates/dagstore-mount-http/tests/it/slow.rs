@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dagstore_mount::{Error, Mount};
 use dagstore_mount_http::{HttpBuilder, HttpMount, Limits};
+use futures_util::TryStreamExt;
 use tokio::net::TcpListener;
 
 use crate::support::{Server, Then, content, quick, stream};
@@ -60,20 +61,22 @@ async fn a_call_that_never_ends() {
     is_late(stream(&mount, 0, None).await, "all of it");
 }
 
-/// Who reads slowly is no slow server.
+/// Who reads slowly is no slow server: this one pauses for longer than the whole call may take, and has to wait for the last bytes
+/// after that.
 #[tokio::test]
 async fn a_reader_may_take_its_time() {
-    use futures_util::TryStreamExt;
-    let server = Server::good(&content(300_000)).await;
-    let mount = mount(&server, |limits| {
-        (limits.idle, limits.deadline, limits.rate_window, limits.least_rate) =
-            (SHORT * 4, SHORT * 8, SHORT, 1_000_000);
-    });
+    let drip = Then::Drip(Duration::from_millis(16));
+    let server = Server::bent(&content(3_000_000), move |_, reply| reply.cut(2_999_750, drip)).await;
+    let mount = mount(&server, |limits| (limits.least_rate, limits.deadline) = (0, SHORT * 60));
     let mut streamed = mount.stream(0, None).await.unwrap();
-    let mut read = 0;
+    let (mut read, mut pieces) = (0, 0);
     while let Some(piece) = streamed.bytes.try_next().await.unwrap() {
         read += piece.len();
-        tokio::time::sleep(SHORT).await;
+        pieces += 1;
+        if pieces <= 5 {
+            tokio::time::sleep(SHORT * 14).await;
+        }
     }
-    assert_eq!(read, 300_000);
+    assert_eq!(read, 3_000_000);
+    assert!(pieces >= 5, "it came in {pieces} pieces, so nothing was shown");
 }
