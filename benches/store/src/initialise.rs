@@ -144,7 +144,7 @@ async fn large(
     let kib = block_bytes >> 10;
     let mut time = Figure::new(format!("{backend}, {kib} KiB"), "s", Better::Less).go(go);
     time = time.goal(wanted.map(Goal::Value));
-    let mut memory = Figure::new(format!("{backend}, {kib} KiB, peak memory"), "MiB", Better::Less);
+    let mut memory = Figure::new(format!("{backend}, {kib} KiB, most memory"), "MiB", Better::Less);
     if block_bytes == BLOCK_BYTES {
         memory = memory.go(GO_PEAK_MIB);
     }
@@ -160,7 +160,7 @@ async fn large(
 
 async fn largest(backend: Backend, car: &Path) -> Result<Vec<Figure>> {
     let mut time = Figure::new(format!("{backend}"), "s", Better::Less);
-    let mut memory = Figure::new(format!("{backend}, peak memory"), "MiB", Better::Less);
+    let mut memory = Figure::new(format!("{backend}, most memory"), "MiB", Better::Less);
     memory = memory.goal(Goal::Value(MOST_PEAK_MIB));
     let raw = cars::read(car)?;
     let (seconds, cpu, peak) = register(backend, car).await?;
@@ -170,17 +170,17 @@ async fn largest(backend: Backend, car: &Path) -> Result<Vec<Figure>> {
     Ok(vec![time, memory])
 }
 
-/// Registers a CAR in a new store. Seconds until it is Available, those of the processors, and the peak of the process's
-/// memory in MiB.
+/// Registers a CAR in a new store. Seconds until it is Available, those of the processors, and the most memory that the
+/// process had of its own, in MiB.
 async fn register(backend: Backend, car: &Path) -> Result<(f64, f64, f64)> {
     let directory = tempfile::tempdir_in(car.with_file_name(""))?;
     let store = open(backend, directory.path()).await?;
-    peak::forget()?;
+    let watch = peak::Watch::begin();
     let cpu = cpu::seconds()?;
     let start = Instant::now();
     store.register("shard", &url(car)).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let (cpu, peak) = (cpu::seconds()? - cpu, peak::mib()?);
+    let (cpu, peak) = (cpu::seconds()? - cpu, watch.end()?);
     store.close().await?;
     Ok((seconds, cpu, peak))
 }

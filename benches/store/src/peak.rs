@@ -1,8 +1,15 @@
 //! How much memory this process had at most.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+
+/// How often a [`Watch`] looks.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Forgets how much was resident at most so far.
 pub(crate) fn forget() -> Result<()> {
@@ -12,6 +19,36 @@ pub(crate) fn forget() -> Result<()> {
 /// How much was resident at most since then, in MiB: the whole process, with what it keeps for later.
 pub(crate) fn mib() -> Result<f64> {
     Ok(status("VmHWM:")? as f64 / 1024.0)
+}
+
+/// Looks again and again how much memory of its own the process has. What it has mapped of files isn't counted: the system
+/// takes that back when others want it.
+pub(crate) struct Watch {
+    is_over: Arc<AtomicBool>,
+    looking: JoinHandle<Result<u64>>,
+}
+
+impl Watch {
+    pub(crate) fn begin() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let looking = thread::spawn(move || {
+            let mut most = 0;
+            while !over.load(Ordering::Relaxed) {
+                most = most.max(status("RssAnon:")?);
+                thread::sleep(PAUSE);
+            }
+            Ok(most)
+        });
+        Self { is_over, looking }
+    }
+
+    /// The most there was, in MiB.
+    pub(crate) fn end(self) -> Result<f64> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let most = self.looking.join().map_err(|_| anyhow!("the thread that looks at the memory panicked"))??;
+        Ok(most as f64 / 1024.0)
+    }
 }
 
 /// A line of `/proc/self/status`, in KiB.

@@ -3,8 +3,8 @@
 use std::vec::IntoIter;
 
 use dagstore_car::RawCid;
-use dagstore_engine::{Error as EngineError, Result as EngineResult, ShardBlockstore};
-use dagstore_types::ShardKey;
+use dagstore_engine::{Error as EngineError, Result as EngineResult, ShardBlockstore, ShardInfo};
+use dagstore_types::{ErrorKind, ShardError, ShardKey};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{Stream, StreamExt};
@@ -40,6 +40,9 @@ pub(crate) async fn ask<T>(store: &Blockstore, cid: &RawCid, question: Question<
             return Ok(answer);
         }
         let skipped = nobody_else?.is_some();
+        if failures.is_empty() && !skipped {
+            failures = unavailable(store, cid).await?;
+        }
         return Err(without_answer(cid, failures, skipped));
     }
 }
@@ -80,6 +83,18 @@ async fn first_answer<T>(
 fn is_no(error: &EngineError) -> bool {
     use EngineError::{BeingDestroyed, BlockNotFound, Destroyed, NotFound};
     matches!(error, BlockNotFound { .. } | NotFound(_) | Destroyed(_) | BeingDestroyed(_))
+}
+
+/// Shards that nobody can ask, though they had the block when they were indexed last.
+async fn unavailable(store: &Blockstore, cid: &RawCid) -> Result<Vec<ShardFailure>> {
+    let shards = store.engine.locate_unavailable(cid, store.setup.most_asked).await?;
+    let failure = |shard: ShardInfo| {
+        let not_now = || ShardError::new(ErrorKind::SourceUnavailable, "it had the block, and is being indexed again");
+        let source = shard.error.unwrap_or_else(not_now);
+        let error = EngineError::Failed { key: shard.key.clone(), source };
+        ShardFailure { key: shard.key, error }
+    };
+    Ok(shards.into_iter().map(failure).collect())
 }
 
 fn without_answer(cid: &RawCid, failures: Vec<ShardFailure>, skipped: bool) -> Error {

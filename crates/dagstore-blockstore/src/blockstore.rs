@@ -59,7 +59,8 @@ impl Blockstore {
     /// The data of the block, checked against its CID unless that is [turned off](Builder::unverified).
     ///
     /// # Errors
-    /// [`Error::NotFound`] where no shard has it, and none failed; [`Error::Unanswered`] where some failed and none has it;
+    /// [`Error::NotFound`] where no shard has it, and none that had it failed; [`Error::Unanswered`] where some failed, now or
+    /// before, and none has it;
     /// [`Error::Engine`] where the store can't tell which shards have it.
     pub async fn get(&self, cid: &RawCid) -> Result<Bytes> {
         Ok(self.find(cid).await?.data)

@@ -9,7 +9,7 @@ use dagstore_types::ShardKey;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No shard that is Available has the block; every one that could have it has said so.
+    /// No shard has the block: every one that could have it has said so. Shards that were never indexed aren't known to have any.
     #[error("no shard has a block with the CID {cid}")]
     NotFound {
         /// The CID.

@@ -155,16 +155,24 @@ pub(crate) fn of_shard(store: &Dagstore, error: Error) -> Failure {
     Failure::new(Code::Failed, error).advise(advice)
 }
 
-/// The failure of a look-up in all shards of an open store. A single shard that failed is told as it is alone.
+/// The failure of a look-up in all shards of an open store.
 pub(crate) fn of_blocks(store: &Dagstore, error: blockstore::Error) -> Failure {
     match error {
         blockstore::Error::Engine(error) => error.into(),
-        blockstore::Error::Unanswered { mut failures, skipped: false, .. } if failures.len() == 1 => {
+        blockstore::Error::Unanswered { mut failures, skipped: false, .. }
+            if failures.len() == 1 && matches!(failures[0].error, Error::Failed { .. }) =>
+        {
+            // It names its shard, and tells most when it is told alone.
             of_shard(store, failures.remove(0).error)
         }
         blockstore::Error::Unanswered { ref failures, .. } => {
-            let advice =
-                failures.first().map(|failure| format!("dagstore verify {}", shell_word(failure.key.as_str())));
+            let advice = failures.first().map(|failure| {
+                let word = shell_word(failure.key.as_str());
+                match failure.error {
+                    Error::Index(_) => format!("dagstore index rebuild {word}"),
+                    _ => format!("dagstore verify {word}, which finds all that is wrong with it"),
+                }
+            });
             let advice = advice.unwrap_or_else(|| "dagstore verify --all".to_owned());
             Failure::new(Code::Failed, error).advise(advice)
         }
@@ -208,7 +216,9 @@ fn way_out(error: &Error) -> (Code, String) {
         Error::Mount(error) => (Code::Failed, after_mount(error)),
         Error::NeedsCopy { .. } => (Code::Failed, "register a file with the same content".to_owned()),
         Error::Datastore(error) => (Code::Failed, after_datastore(error)),
-        Error::Car(_) => (Code::Failed, "an intact copy of the CAR; --no-verify reads it as it is".to_owned()),
+        Error::Car(_) => {
+            (Code::Failed, "an intact copy of the CAR; dagstore get --no-verify reads a block as it is".to_owned())
+        }
         Error::Misplaced { .. } => (Code::Failed, "dagstore destroy KEY, and register the CAR again".to_owned()),
         Error::NewerFormat { .. } => (Code::Failed, "a newer dagstore".to_owned()),
         _ => (Code::Failed, "the same again with -v, which tells more".to_owned()),

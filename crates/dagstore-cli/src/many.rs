@@ -115,15 +115,29 @@ impl Failures {
         if output.json {
             let first = &self.list[0];
             text = format!("{text}; the first, {}: {}", short_key(&first.key), reason(&first.failure));
-        } else {
-            for failed in self.list.iter().take(MOST_TOLD) {
-                output.note(&format!("failed {}: {}", failed.key, reason(&failed.failure)));
-            }
-            if failures > MOST_TOLD {
-                output.note(&format!("and {} more", failures - MOST_TOLD));
-            }
         }
+        self.tell(output);
         Err(Failure::of_text(Code::Failed, text).advise(advice).into())
+    }
+}
+
+impl Failures {
+    /// Tells people what failed, a line for each.
+    pub(crate) fn tell(&self, output: &Output) {
+        if output.json {
+            return;
+        }
+        for failed in self.list.iter().take(MOST_TOLD) {
+            output.note(&format!("failed {}: {}", failed.key, reason(&failed.failure)));
+        }
+        if self.list.len() > MOST_TOLD {
+            output.note(&format!("and {} more", self.list.len() - MOST_TOLD));
+        }
+    }
+
+    /// The one that was added last, for programs.
+    pub(crate) fn last(&self) -> Option<FailedReport<'_>> {
+        self.list.last().map(Failed::report)
     }
 }
 

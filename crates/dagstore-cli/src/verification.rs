@@ -68,7 +68,12 @@ pub(crate) async fn verify(
         count.one(matches!(verified, Ok(0)));
         match verified {
             Ok(findings) => sum.shards += usize::from(findings > 0),
-            Err(Stop::Failure(failure)) => failures.add(key, None, *failure),
+            Err(Stop::Failure(failure)) => {
+                failures.add(key, None, *failure);
+                if let (true, Some(report)) = (context.output.json, failures.last()) {
+                    context.output.json_piece(&report)?;
+                }
+            }
             Err(stop) => return Err(stop),
         }
     }
@@ -79,6 +84,7 @@ pub(crate) async fn verify(
     }
     let (findings, of) = (counted(sum.findings, "finding"), counted(failures.of(), "shard"));
     let mut text = format!("{findings} in {} of {of}", sum.shards);
+    failures.tell(&context.output);
     let unverified = failures.of() - failures.well();
     if unverified > 0 {
         text = format!("{text}; {} could not be verified", counted(unverified, "shard"));

@@ -252,6 +252,19 @@ impl Engine {
         inverted::locate(self.core.clone(), cid.clone())
     }
 
+    /// Shards that had a block of this CID's multihash when they were indexed last and aren't Available now, in the order of their
+    /// registration, `most` at most: those that have failed since, or are being recovered. Where [`locate`](Self::locate)
+    /// tells no shard, they are the reason not to call the block absent. Answers in a paused store, too.
+    ///
+    /// # Errors
+    /// Those of the stream of [`locate`](Self::locate).
+    pub async fn locate_unavailable(&self, cid: &RawCid, most: usize) -> Result<Vec<ShardInfo>> {
+        if cid.multihash().is_identity() {
+            return Ok(Vec::new());
+        }
+        inverted::unavailable(&self.core, cid, most).await
+    }
+
     /// What happens from now on, operation by operation. Nobody is held up by a reader, and one that is too slow is told how
     /// much it has [`Missed`](Watched::Missed). The stream ends when the store is closed; the crates `futures-util` and
     /// `tokio-stream` have the `next()` to read it with.

@@ -98,7 +98,7 @@ pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
 /// Removes an index, and the rows that it names where its shard is gone. Those of a shard that was Available were
 /// looked after when it became so.
 async fn remove(core: &Arc<Core>, name: OwnName) -> Result<()> {
-    if !core.catalogue.is_linked(name.registration) {
+    if !core.catalogue.was_available(name.registration) {
         inverted::remove_rows(core, name, None).await?;
     }
     inverted::remove_file(core, name).await?;

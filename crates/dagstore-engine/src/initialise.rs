@@ -10,7 +10,7 @@ use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event, Refusal};
 use dagstore_index::{IndexBuilder, IndexMeta};
 use dagstore_mount::{Mount, MountUrl, Opened};
-use dagstore_types::{Attempt, ErrorKind, Registration, ShardError, ShardKey};
+use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinError;
@@ -173,7 +173,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
             indexing = room_in(&core.indexing, task).await;
         }
         let room = indexing.ok_or_else(cancelled)?;
-        let (built, entries) = build(core, cell.key(), name, &*mount, opened, task).await?;
+        let (built, entries) = build(core, cell, name, &*mount, opened, task).await?;
         let is_small = entries <= SMALL_ENTRIES;
         // What is left to be done of a large index is work as well, and much of it.
         let built = if is_small { Some(built) } else { publisher::publish(core, built, task).await.map(|()| None)? };
@@ -247,15 +247,15 @@ async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, t
 /// Builds the index of a source that stays the same meanwhile, and tells how many entries it has, duplicates included.
 async fn build(
     core: &Arc<Core>,
-    key: &ShardKey,
+    cell: &Arc<Cell>,
     name: OwnName,
     mount: &dyn Mount,
     opened: Opened,
     task: &Task,
 ) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
     let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
-    let key = key.clone();
-    let built = core.spawn_blocking(move || index(&shared, &key, name, source, &indexing)).await;
+    let cell = cell.clone();
+    let built = core.spawn_blocking(move || index(&shared, &cell, name, source, &indexing)).await;
     let built = built.unwrap_or_else(|error| Err(died(&error, task)))?;
     task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)??;
     Ok(built)
@@ -264,7 +264,7 @@ async fn build(
 /// Builds the index. Runs on a blocking thread.
 fn index(
     core: &Core,
-    shard: &ShardKey,
+    cell: &Cell,
     name: OwnName,
     opened: Opened,
     task: &Task,
@@ -278,8 +278,12 @@ fn index(
     let indexer = core.options.indexer.as_deref();
     let scan = ScanOptions::verifying(core.options.verify_on_index);
     let scanned = reader.scan(scan, |block| {
-        let candidate =
-            Candidate { shard, multihash: block.multihash, offset: block.offset, data_size: block.data_size };
+        let candidate = Candidate {
+            shard: cell.key(),
+            multihash: block.multihash,
+            offset: block.offset,
+            data_size: block.data_size,
+        };
         if is_indexed(indexer, &candidate) {
             entries += 1;
             if let Err(error) = builder.add(block.multihash, block.offset, block.data_size) {

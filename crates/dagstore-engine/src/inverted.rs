@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::fill::{add_if_indexed, fill};
 pub(crate) use self::leftovers::{collect_leftovers, note_leftovers};
-pub(crate) use self::locate::locate;
+pub(crate) use self::locate::{locate, unavailable};
 use self::patience::{Troubles, patiently};
 
 use crate::core::Core;

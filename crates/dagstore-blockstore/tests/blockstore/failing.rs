@@ -8,7 +8,8 @@ use dagstore_datastore::{Batch, Datastore, Durability};
 use dagstore_engine::Error as EngineError;
 use dagstore_index::conformance::KEY;
 use dagstore_index::{IndexRepo, InvertedIndex};
-use dagstore_types::ErrorKind;
+use dagstore_testkit::cars;
+use dagstore_types::{ErrorKind, ShardState};
 
 use super::support::*;
 
@@ -45,6 +46,28 @@ async fn an_error_names_every_shard_that_failed_and_why() {
     assert!(failures.iter().all(|failure| is_unavailable(&failure.error)), "{failures:?}");
     let text = failed.to_string();
     assert!(text.contains("shard a: ") && text.contains("; shard c: ") && text.contains("ordered to fail"), "{text}");
+}
+
+#[tokio::test]
+async fn a_shard_that_failed_before_is_not_taken_for_one_without_the_block() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.keep_open = 0).await;
+    engine.register("a", URL).await.unwrap();
+    world.gate.serve(Some(cars::numbered(3, 90).bytes.into()));
+    engine.acquire("a").await.expect_err("its source has changed");
+    assert_eq!(engine.info("a").unwrap().state, ShardState::Errored);
+    let (blocks, cid) = (Blockstore::new(&engine), &world.car.blocks[0].0);
+    for answer in [blocks.get(cid).await.map(drop), blocks.has(cid).await.map(drop), blocks.size(cid).await.map(drop)] {
+        let Err(Error::Unanswered { failures, skipped: false, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(failures.len(), 1);
+        assert!(failures[0].to_string().starts_with("shard a: the source"), "{}", failures[0]);
+    }
+    let absent = RawCid::of_data(0x55, b"nowhere");
+    assert!(!blocks.has(&absent).await.unwrap());
+    assert!(matches!(blocks.get(&absent).await, Err(Error::NotFound { .. })));
+    // Another one that has it is enough.
+    engine.register_mount("good", &mount(&world.car)).await.unwrap();
+    assert!(blocks.has(cid).await.unwrap());
 }
 
 #[tokio::test]

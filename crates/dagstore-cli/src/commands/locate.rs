@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::context::{Context, cid};
 use crate::exit::{Code, Failure, Outcome};
 use crate::settings::Settings;
-use crate::text::counted;
+use crate::text::{counted, shell_word};
 
 /// List the shards that have a block, in the order of their registration; no CAR is read.
 #[derive(Debug, Args)]
@@ -65,6 +65,12 @@ async fn print(context: &Context, store: &Dagstore, cid: &RawCid, limit: usize) 
     }
     if is_found {
         return Ok(());
+    }
+    let unavailable = store.locate_unavailable(cid, 1).await?;
+    if let Some(shard) = unavailable.into_iter().next() {
+        let text = format!("the shard {} had the block {cid} when it was indexed, and isn't available now", shard.key);
+        let advice = format!("dagstore info {}", shell_word(shard.key.as_str()));
+        return Err(Failure::of_text(Code::Failed, text).advise(advice).into());
     }
     let text = format!("no shard that is indexed has a block with the CID {cid}");
     Err(Failure::of_text(Code::NotFound, text)

@@ -25,6 +25,9 @@ pub(crate) struct Recover {
     /// All that failed, and those whose recovery was interrupted.
     #[arg(long)]
     failed: bool,
+    /// Hash every block while it is indexed.
+    #[arg(long)]
+    verify: bool,
     /// How many shards are fetched and indexed at once.
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
@@ -45,7 +48,8 @@ impl Recover {
         named.dedup();
         // What is to be recovered is said by this very command, unless somebody insists.
         let engine = self.engine.or(Settings::recovering(Recovery::Never)).at_once(self.concurrency);
-        let store = context.open(engine).await?;
+        let verify = |options: &mut dagstore::Options| options.verify_on_index |= self.verify;
+        let store = context.open_with(context.builder(engine)?.configure(verify)).await?;
         let keys = if self.failed { failed(&store) } else { named };
         let outcome = recover_all(context, &store, keys, self.failed).await;
         let (recovered, failures) = context.close(store, outcome).await?;

@@ -14,6 +14,9 @@ use crate::text::counted;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore resume")]
 pub(crate) struct Resume {
+    /// Hash every block while it is indexed.
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     engine: Settings,
 }
@@ -29,7 +32,8 @@ struct Document {
 
 impl Resume {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let store = context.open(self.engine).await?;
+        let verify = |options: &mut dagstore::Options| options.verify_on_index |= self.verify;
+        let store = context.open_with(context.builder(self.engine)?.configure(verify)).await?;
         let report = context.progress.watch(&store, Watched::All, store.resumed()).await;
         let report = context.close(store, report.map_err(Into::into)).await?;
         print(context, &report)?;

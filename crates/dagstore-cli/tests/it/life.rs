@@ -141,6 +141,46 @@ fn a_file_that_changed_is_told_and_indexed_anew() {
 }
 
 #[test]
+fn a_shard_that_failed_is_not_taken_for_one_without_the_block() {
+    let place = Place::new();
+    let car = place.car("a.car", 1, 5, 10);
+    place.run(&["register", "a.car"]).done();
+    place.car("a.car", 2, 7, 20);
+    let cid = car.blocks[0].0.to_string();
+    // The first time it fails, and then it has failed.
+    for _ in 0..2 {
+        let (error, advice) = place.run(&["get", &cid]).failed(1);
+        assert!(error.starts_with("the shard a failed: the source"), "{error}");
+        assert_eq!(advice, "dagstore recover a, when the cause is mended");
+    }
+    let (error, advice) = place.run(&["locate", &cid]).failed(1);
+    assert_eq!(error, format!("the shard a had the block {cid} when it was indexed, and isn't available now"));
+    assert_eq!(advice, "dagstore info a");
+    let absent = RawCid::of_data(0x55, b"absent").to_string();
+    for command in ["get", "locate"] {
+        place.run(&[command, &absent]).failed(3);
+    }
+    place.run(&["recover", "a", "--verify"]).done();
+    place.run(&["locate", &cid]).failed(3);
+}
+
+#[test]
+fn what_recover_is_to_verify_it_hashes() {
+    let place = Place::new();
+    let car = place.car("a.car", 1, 5, 10);
+    let mut bytes = std::fs::read(&car.path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&car.path, bytes).unwrap();
+    place.run(&["register", "--verify", "a.car"]).failed(1);
+    place.run(&["recover", "--verify", "a"]).failed(1);
+    place.run(&["recover", "a"]).done();
+    let (error, advice) = place.run(&["get", &car.blocks[4].0.to_string()]).failed(1);
+    assert!(error.contains("shard a: ") && error.contains("doesn't hash to its CID"), "{error}");
+    assert_eq!(advice, "dagstore verify a, which finds all that is wrong with it");
+    assert_eq!(place.run(&["get", &car.blocks[0].0.to_string()]).done().stdout, car.blocks[0].1);
+}
+
+#[test]
 fn blocks_are_found_wherever_they_are() {
     let place = Place::new();
     let [one, other] = ["one", "other"].map(|name| place.car(&format!("{name}.car"), 1, 5, 10));

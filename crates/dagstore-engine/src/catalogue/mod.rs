@@ -7,6 +7,7 @@ mod by_registration;
 mod entry;
 mod packed;
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -28,8 +29,10 @@ const PARTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     parts: Box<[RwLock<Part>]>,
-    /// Those that are Available, or have been since they came into the catalogue.
+    /// Those that are Available or have been, as far as is known, and so may have rows in the inverted index.
     by_registration: RwLock<ByRegistration>,
+    /// Of these, the ones that have not been Available since they came into the catalogue.
+    not_yet_available: RwLock<HashSet<Registration>>,
     hasher: RandomState,
     shared: Arc<Shared>,
 }
@@ -49,7 +52,13 @@ pub(crate) enum Found {
 impl Catalogue {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let parts = (0..PARTS).map(|_| RwLock::default()).collect();
-        Self { parts, by_registration: RwLock::default(), hasher: RandomState::new(), shared }
+        Self {
+            parts,
+            by_registration: RwLock::default(),
+            not_yet_available: RwLock::default(),
+            hasher: RandomState::new(),
+            shared,
+        }
     }
 
     /// The cell of the shard, woken where it rests.
@@ -104,8 +113,12 @@ impl Catalogue {
         let younger = part.resting.remove(hash, key).map(|(other, _)| other);
         part.resting.insert(hash, record, shard.recovers_on_acquire());
         drop(part);
-        if matches!(record.state, ShardState::Available | ShardState::Serving) {
+        // A shard that was never indexed has no rows to be found by.
+        if !matches!(record.state, ShardState::New | ShardState::Destroying) {
             self.link(record.registration, &record.key);
+            if !is_available(record.state) {
+                self.not_yet_available.write().insert(record.registration);
+            }
         }
         younger
     }
@@ -113,22 +126,39 @@ impl Catalogue {
     /// Lets the shard be found by its registration. Done before it becomes Available.
     pub(crate) fn link(&self, registration: Registration, key: &ShardKey) {
         self.by_registration.write().insert(registration, self.hash(key.as_str()));
+        self.not_yet_available.write().remove(&registration);
     }
 
     /// Lets the registration not be found any more.
     pub(crate) fn unlink(&self, registration: Registration) {
         self.by_registration.write().remove(registration);
+        self.not_yet_available.write().remove(&registration);
     }
 
     /// Whether the shard of this registration is there, and has been Available since it came into the catalogue.
-    pub(crate) fn is_linked(&self, registration: Registration) -> bool {
+    pub(crate) fn was_available(&self, registration: Registration) -> bool {
         self.by_registration.read().get(registration).is_some()
+            && !self.not_yet_available.read().contains(&registration)
     }
 
     /// Key and attempt of the shard with this registration, where it is Available or Serving.
     pub(crate) fn available(&self, registration: Registration) -> Option<(ShardKey, Attempt)> {
-        let is_it =
-            |state, number| number == registration && matches!(state, ShardState::Available | ShardState::Serving);
+        self.with_registration(registration, is_available)
+    }
+
+    /// The key of the shard with this registration, where it has been indexed, by an earlier process maybe, and can't be acquired
+    /// as it is.
+    pub(crate) fn unavailable(&self, registration: Registration) -> Option<ShardKey> {
+        let is_unavailable = |state| !is_available(state) && state != ShardState::Destroying;
+        self.with_registration(registration, is_unavailable).map(|(key, _)| key)
+    }
+
+    fn with_registration(
+        &self,
+        registration: Registration,
+        is_meant: impl Fn(ShardState) -> bool,
+    ) -> Option<(ShardKey, Attempt)> {
+        let is_it = |state, number| number == registration && is_meant(state);
         let hash = self.by_registration.read().get(registration)?;
         let awake: Vec<_> = {
             let part = self.part(hash).read();
@@ -287,6 +317,11 @@ impl Part {
     fn find(&self, hash: u32, key: &str) -> Option<&Arc<Cell>> {
         self.awake.find(spread(hash), |cell| cell.key().as_str() == key)
     }
+}
+
+/// Whether a shard in this state can be acquired as it is.
+pub(crate) fn is_available(state: ShardState) -> bool {
+    matches!(state, ShardState::Available | ShardState::Serving)
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use dagstore_types::{Registration, ShardKey};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 
-use super::open;
+use super::{Inverted, open};
+use crate::catalogue::is_available;
 use crate::core::Core;
+use crate::info::ShardInfo;
 use crate::{Error, Result};
 
 /// How many rows of a multihash are looked up at first, because most multihashes have a few, and at once behind that.
@@ -35,6 +37,34 @@ pub(crate) fn locate(core: Arc<Core>, cid: RawCid) -> BoxStream<'static, Result<
     pages.flatten().boxed()
 }
 
+/// Shards that aren't Available and had the multihash when they were indexed last: the first ones, `most` of them.
+pub(crate) async fn unavailable(core: &Core, cid: &RawCid, most: usize) -> Result<Vec<ShardInfo>> {
+    let inverted = complete(core)?;
+    let (mut shards, mut after) = (Vec::new(), None);
+    loop {
+        let found = core.unless_closed(inverted.index.find(cid.multihash(), after, FOUND_AT_ONCE)).await??;
+        for registration in &found {
+            let key = core.catalogue.unavailable(*registration);
+            let info = key.and_then(|key| core.catalogue.look(key.as_str())).and_then(ShardInfo::of_found);
+            // What has become Available meanwhile is for a later look-up.
+            shards.extend(info.filter(|info| info.registration == *registration && !is_available(info.state)));
+            if shards.len() >= most {
+                return Ok(shards);
+            }
+        }
+        if found.len() < FOUND_AT_ONCE {
+            return Ok(shards);
+        }
+        after = found.last().copied();
+    }
+}
+
+/// The inverted index, where it tells of every shard.
+fn complete(core: &Core) -> Result<&Inverted> {
+    let inverted = core.inverted.as_ref().ok_or(Error::NoInvertedIndex)?;
+    if inverted.is_complete() { Ok(inverted) } else { Err(Error::InvertedIncomplete) }
+}
+
 /// The shards that have the multihash, behind a registration number, and the number to go on behind; `None` when there are
 /// no more.
 async fn find(
@@ -43,10 +73,7 @@ async fn find(
     after: Option<Registration>,
     limit: usize,
 ) -> Result<(Vec<ShardKey>, Option<Registration>)> {
-    let inverted = core.inverted.as_ref().ok_or(Error::NoInvertedIndex)?;
-    if !inverted.is_complete() {
-        return Err(Error::InvertedIncomplete);
-    }
+    let inverted = complete(core)?;
     let found = inverted.index.find(cid.multihash(), after, limit).await?;
     let more = found.last().copied().filter(|_| found.len() >= limit);
     let mut keys = Vec::with_capacity(found.len());

@@ -19,6 +19,35 @@ async fn shards_with(engine: &Engine, cid: &RawCid) -> Vec<String> {
     engine.locate(cid).map_ok(|key| key.to_string()).try_collect().await.unwrap()
 }
 
+async fn unavailable_with(engine: &Engine, cid: &RawCid) -> Vec<String> {
+    let shards = engine.locate_unavailable(cid, 10).await.unwrap();
+    shards.into_iter().map(|shard| shard.key.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_shard_that_failed_is_told_until_it_is_available_again_or_gone() {
+    let world = World::new();
+    let engine = world.open().await;
+    let (root, other) = (&world.car.roots[0], cars::numbered(7, 300));
+    for key in ["a", "b", "c"] {
+        engine.register(key, URL).await.unwrap();
+    }
+    assert!(unavailable_with(&engine, root).await.is_empty());
+    engine.close().await.unwrap();
+    world.gate.serve(Some(other.bytes.clone().into()));
+    let engine = world.open().await;
+    for key in ["a", "b", "c"] {
+        engine.acquire(key).await.expect_err("its source has changed");
+    }
+    assert_eq!(unavailable_with(&engine, root).await, ["a", "b", "c"]);
+    assert_eq!(engine.locate_unavailable(root, 2).await.unwrap().len(), 2);
+    engine.gc().await.unwrap();
+    engine.recover("a").await.unwrap();
+    engine.destroy("b").await.unwrap();
+    assert_eq!(unavailable_with(&engine, root).await, ["c"]);
+    assert_eq!(shards_with(&engine, &other.roots[0]).await, ["a"]);
+}
+
 #[tokio::test]
 async fn a_block_is_told_to_be_in_the_shards_that_are_available() {
     let world = World::new();
@@ -46,8 +75,11 @@ async fn a_block_is_told_to_be_in_the_shards_that_are_available() {
     let engine = world.open().await;
     engine.acquire("c").await.expect_err("its source has changed");
     assert_eq!(shards_with(&engine, root).await, ["b", "lazy", "a"], "a shard that failed");
+    assert_eq!(unavailable_with(&engine, root).await, ["c"]);
     engine.close().await.unwrap();
     let paused = world.open_paused().await;
+    assert_eq!(unavailable_with(&paused, root).await, ["c"], "it failed in an earlier process");
+    assert!(unavailable_with(&paused, &RawCid::of_data(0x55, b"absent")).await.is_empty());
     paused.close().await.unwrap();
     let told = paused.locate(root).next().await;
     assert!(matches!(told, Some(Err(Error::Closed))), "{told:?}");

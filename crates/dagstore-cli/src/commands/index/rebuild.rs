@@ -10,6 +10,9 @@ use crate::settings::Settings;
 use crate::text::counted;
 
 /// Read a shard's CAR and build its indices anew, whatever they look like; a shard that failed needs `recover`.
+///
+/// All of the CAR is needed: where it is cut or malformed the shard fails, and its blocks can't be read until it is destroyed
+/// and an intact CAR registered.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore index rebuild monday")]
 pub(super) struct Rebuild {
