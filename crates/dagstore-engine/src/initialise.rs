@@ -101,7 +101,7 @@ pub(crate) fn finish(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registrat
     begin_task(core, cell, registration, |core, task| async move {
         let add = async {
             let _finishing = room_in(&core.finishing, &task).await.ok_or_else(cancelled)?;
-            inverted::add(&core, name, Some(&task)).await
+            inverted::add(&core, name, &task).await
         };
         End::Worked(attempt, AssertUnwindSafe(add).catch_unwind().await.unwrap_or_else(|_| Err(panicked())))
     });
@@ -184,7 +184,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
         if let Some(built) = built {
             publisher::publish_together(core, built).await?;
         }
-        inverted::add(core, name, Some(task)).await
+        inverted::add(core, name, task).await
     };
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
     End::Worked(attempt, outcome)
@@ -312,7 +312,7 @@ async fn unchanged(mount: &dyn Mount, opened: &Opened) -> Result<(), ShardError>
 }
 
 /// Nobody hears of this one: a task that was asked to end tells no error.
-fn cancelled() -> ShardError {
+pub(crate) fn cancelled() -> ShardError {
     ShardError::new(ErrorKind::Internal, "the task was asked to end")
 }
 

@@ -25,7 +25,7 @@ use self::patience::{Troubles, patiently};
 
 use crate::core::Core;
 use crate::error::index_error;
-use crate::initialise::SMALL_ENTRIES;
+use crate::initialise::{SMALL_ENTRIES, cancelled};
 use crate::task::Task;
 use crate::{Result, loader};
 
@@ -39,6 +39,9 @@ pub(crate) struct Inverted {
     leftovers: Mutex<BTreeSet<Registration>>,
     /// Held while a shard is noted, or notes are dropped: so one that comes meanwhile isn't dropped with the older ones.
     noting: tokio::sync::Mutex<()>,
+    /// Written while leftovers are collected, which goes by the indices that the shards had when it began. Read while a shard
+    /// that is noted loads the rows of another index: they would be collected with the leftovers.
+    collecting: tokio::sync::RwLock<()>,
     troubles: Mutex<Troubles>,
     /// Held by whoever writes while there are troubles: else each one would only hear that the datastore must be opened again
     /// because of another.
@@ -57,6 +60,7 @@ impl Inverted {
             is_complete: is_complete.into(),
             leftovers: leftovers.into(),
             noting: tokio::sync::Mutex::default(),
+            collecting: tokio::sync::RwLock::default(),
             troubles: Mutex::default(),
             mending: tokio::sync::Mutex::default(),
         })
@@ -89,13 +93,20 @@ impl Inverted {
 
 /// Adds the rows of the index `name`, and removes those of earlier attempts that it doesn't name, and their indices. Durable
 /// when this returns, but for the indices.
-pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: Option<&Task>) -> Result<(), ShardError> {
+pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: &Task) -> Result<(), ShardError> {
     let Some(inverted) = &core.inverted else { return Ok(()) };
     let index = open(core, name).await.map_err(|error| index_error(&error))?;
     let Some(index) = index else {
         return Err(ShardError::new(ErrorKind::Storage, "the index that was just published is gone"));
     };
-    let loaded = patiently(core, task, || load(core, &inverted.index, &index, name.registration, task)).await;
+    // A shard that isn't noted by now is in no collection under way.
+    let _not_collected = if inverted.may_have_leftovers(name.registration) {
+        Some(task.unless_cancelled(inverted.collecting.read()).await.ok_or_else(cancelled)?)
+    } else {
+        None
+    };
+    let loaded =
+        patiently(core, Some(task), || load(core, &inverted.index, &index, name.registration, Some(task))).await;
     loaded.map_err(|error| index_error(&error))?;
     let earlier = remove_indices(core, name, name.attempt.0, Some(&index)).await;
     earlier.map_err(|error| index_error(&error))

@@ -28,6 +28,7 @@ pub(crate) async fn note_leftovers(core: &Arc<Core>, registration: Registration)
 /// Looks for rows that no index names, where there may be any, and returns how many were removed.
 pub(crate) async fn collect_leftovers(core: &Arc<Core>) -> Result<u64> {
     let Some(inverted) = &core.inverted else { return Ok(0) };
+    let _no_rows_come = inverted.collecting.write().await;
     let noted = inverted.leftovers.lock().clone();
     if noted.is_empty() {
         return Ok(0);

@@ -1,0 +1,111 @@
+//! Collecting rows that no index names, while shards are indexed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
+use dagstore_engine::{Engine, Options, Parts};
+use dagstore_index::conformance::KEY;
+use dagstore_index::{IndexRepo, InvertedIndex};
+use dagstore_testkit::{HeldDatastore, cars};
+use dagstore_types::ShardState;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
+
+use super::support::*;
+
+/// Another datastore, whose scans of rows wait until they are let through.
+#[derive(Debug)]
+struct HeldScans {
+    inner: Arc<dyn Datastore>,
+    /// Whether scans wait. Each that does has a receiver.
+    holding: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl Datastore for HeldScans {
+    fn name(&self) -> &'static str {
+        "held"
+    }
+
+    async fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Bytes>> {
+        self.inner.get(namespace, key).await
+    }
+
+    async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
+        self.inner.write(batch, durability).await
+    }
+
+    fn scan(&self, namespace: Namespace, prefix: &[u8]) -> RowStream {
+        if namespace != InvertedIndex::ROWS || !*self.holding.borrow() {
+            return self.inner.scan(namespace, prefix);
+        }
+        let (mut holding, inner, prefix) = (self.holding.subscribe(), self.inner.clone(), prefix.to_vec());
+        let waiting = async move {
+            let _released = holding.wait_for(|holding| !holding).await;
+            inner.scan(namespace, &prefix)
+        };
+        stream::once(waiting).flatten().boxed()
+    }
+
+    async fn rows(&self, namespace: Namespace, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RowPage> {
+        self.inner.rows(namespace, prefix, after, limit).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        self.inner.sync().await
+    }
+
+    async fn reopen(&self) -> Result<()> {
+        self.inner.reopen().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+/// The collection goes by the index that the shard had when it began. A shard that is indexed anew meanwhile, and whose source
+/// is another by now, has rows that this index doesn't name.
+#[tokio::test]
+async fn rows_that_are_loaded_while_others_are_collected_stay() {
+    let world = World::new();
+    let scans = Arc::new(HeldScans { inner: Arc::new(world.inverted.clone()), holding: watch::Sender::new(false) });
+    let records = HeldDatastore::new(Arc::new(world.datastore.clone()));
+    let inverted = Some(InvertedIndex::new(scans.clone(), KEY));
+    let parts = Parts { inverted, datastore: Arc::new(records.clone()), ..world.parts() };
+    let mut options = Options::default();
+    options.keep_open = 0;
+    let engine = Engine::open(parts, options).await.unwrap();
+    engine.resumed().await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    // An index that is lost leaves a note that there may be rows that none names.
+    let [name] = world.index_repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    world.index_repo.remove(name).unwrap();
+    read_all(&engine, "a", &world.car).await;
+
+    scans.holding.send_replace(true);
+    let of = engine.clone();
+    let collecting = tokio::spawn(async move { of.gc().await });
+    until("rows are looked through", || scans.holding.receiver_count() > 0).await;
+    let other = cars::numbered(30, 60);
+    world.gate.serve(Some(other.bytes.clone().into()));
+    engine.acquire("a").await.expect_err("its source has changed");
+    // That the shard is to be recovered and that its attempt begins is written, that it is Available isn't yet.
+    records.hold_after(2);
+    let of = engine.clone();
+    let recovering = tokio::spawn(async move { of.recover("a").await });
+    until("the other index is published", || world.indices() == 2).await;
+    let_others_run().await;
+    scans.holding.send_replace(false);
+    answered("the collection", collecting).await.unwrap().unwrap();
+    records.release();
+    answered("the recovery", recovering).await.unwrap().unwrap();
+    until("the shard is Available", || engine.info("a").unwrap().state == ShardState::Available).await;
+    for (cid, _) in &other.blocks {
+        let found: Vec<_> = engine.locate(cid).try_collect().await.unwrap();
+        assert_eq!(found.len(), 1, "a row was collected with the leftovers");
+    }
+    assert_eq!(world.inverted_rows().await, other.blocks.len());
+}
