@@ -7,7 +7,7 @@ use dagstore_car::CarReader;
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event};
 use dagstore_index::FullIndex;
-use dagstore_mount::{MountUrl, Opened};
+use dagstore_mount::{MountUrl, Stat};
 use dagstore_types::{ErrorKind, ShardError, ShardKey};
 
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
@@ -120,7 +120,7 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String)
     let (shared, key) = (core.clone(), key.clone());
     let open = move || {
         let index = open_index(&shared, name)?;
-        check_source(&*index, &source)?;
+        check_source(&*index, &source.stat).map_err(Unopened::Failed)?;
         let reader = CarReader::open(source.reader, shared.options.car.clone())
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
         let (verify, blocking) = (shared.options.verify_on_read, shared.options.blocking);
@@ -159,16 +159,16 @@ fn open_index(core: &Core, name: OwnName) -> Result<Arc<dyn FullIndex>, Unopened
 }
 
 /// The index belongs to one content. Offsets into another are worth nothing.
-fn check_source(index: &dyn FullIndex, source: &Opened) -> Result<(), Unopened> {
+pub(crate) fn check_source(index: &dyn FullIndex, source: &Stat) -> Result<(), ShardError> {
     let meta = index.meta();
-    if (meta.car_size, &meta.validator) == (source.stat.size, &source.stat.validator) {
+    if (meta.car_size, &meta.validator) == (source.size, &source.validator) {
         return Ok(());
     }
-    let how = if source.stat.size == meta.car_size {
+    let how = if source.size == meta.car_size {
         "it was modified since".to_owned()
     } else {
-        format!("it has {} bytes instead of {}", source.stat.size, meta.car_size)
+        format!("it has {} bytes instead of {}", source.size, meta.car_size)
     };
     let text = format!("the source isn't what was indexed: {how}; recover the shard to index it as it is");
-    Err(Unopened::Failed(ShardError::new(ErrorKind::SourceChanged, &text)))
+    Err(ShardError::new(ErrorKind::SourceChanged, &text))
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use dagstore_car::{CarReader, GoIndex, GoIndexBuilder, IndexCodec, IndexReport};
-use dagstore_mount::{MountUrl, Opened};
+use dagstore_mount::{Mount, MountUrl, Opened};
 use dagstore_types::{ErrorKind, ShardError, ShardState};
 
+use crate::acquire::check_source;
 use crate::{Engine, Error, Result, ShardAccessor, walk};
 
 impl Engine {
@@ -14,7 +15,7 @@ impl Engine {
     /// [`GoIndexBuilder`].
     ///
     /// # Errors
-    /// [`Error::Car`], [`Error::Closed`].
+    /// [`Error::Car`], [`Error::Mount`], [`Error::Closed`]; [`Error::Failed`] where the source isn't what was indexed any more.
     pub async fn go_index(
         &self,
         shard: &ShardAccessor,
@@ -23,7 +24,17 @@ impl Engine {
     ) -> Result<GoIndexBuilder> {
         let open = shard.shard().clone();
         let made = walk::off_the_runtime(open.blocking, move || open.reader.go_index(codec, with_identity));
-        Ok(self.core.unless_closed(made).await???)
+        let made = self.core.unless_closed(made).await???;
+        self.check_unchanged(shard).await?;
+        Ok(made)
+    }
+
+    /// Whether the source of an acquired shard still is what was indexed, though it was changed in its place.
+    pub(crate) async fn check_unchanged(&self, shard: &ShardAccessor) -> Result<()> {
+        let mount = self.mount(shard.key().as_str())?;
+        let stat = self.core.unless_closed(mount.stat()).await??;
+        let failed = |source| Error::Failed { key: shard.key().clone(), source };
+        check_source(shard.index(), &stat).map_err(failed)
     }
 
     /// Compares an index of go-car's with the shard's CAR, whatever state the shard is in, and lists `most_findings` at most of
@@ -49,9 +60,13 @@ impl Engine {
 
     /// The source of a shard, which need not have been indexed.
     async fn source(&self, key: &str) -> Result<Opened> {
-        let url = MountUrl::parse(&self.info(key)?.url)?;
-        let mount: Arc<_> = self.core.registry.instantiate(&url)?;
+        let mount = self.mount(key)?;
         Ok(self.core.unless_closed(mount.open()).await??)
+    }
+
+    fn mount(&self, key: &str) -> Result<Arc<dyn Mount>> {
+        let url = MountUrl::parse(&self.info(key)?.url)?;
+        Ok(self.core.registry.instantiate(&url)?)
     }
 
     async fn see_to_index(&self, key: &str, compared: &Opened) -> Result<()> {

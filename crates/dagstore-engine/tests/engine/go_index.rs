@@ -151,3 +151,22 @@ async fn a_source_that_changes_after_it_was_compared_is_told() {
     let Err(Error::Failed { source, .. }) = answered("the import", import).await.unwrap() else { panic!("it changed") };
     assert_eq!(source.kind(), ErrorKind::SourceChanged);
 }
+
+/// An index of two contents, or of another one than the shard's, is worth nothing.
+#[tokio::test]
+async fn a_source_that_changes_while_its_index_is_made_is_told() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    world.gate.shut();
+    let made = {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.go_index(&shard, IndexCodec::MultihashSorted, true).await })
+    };
+    reader_at(&world.gate).await;
+    world.gate.serve(Some(cars::numbered(5, 100).bytes.into()));
+    world.gate.open();
+    let Err(Error::Failed { source, .. }) = answered("the index", made).await.unwrap() else { panic!("it changed") };
+    assert_eq!(source.kind(), ErrorKind::SourceChanged);
+}
