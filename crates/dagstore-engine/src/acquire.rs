@@ -7,7 +7,7 @@ use dagstore_car::CarReader;
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event};
 use dagstore_index::FullIndex;
-use dagstore_mount::{MountUrl, Stat};
+use dagstore_mount::{Mount, MountUrl, Stat};
 use dagstore_types::{ErrorKind, ShardError, ShardKey};
 
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
@@ -102,19 +102,30 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
     let opened = cell.opened(reference.attempt);
     let name = OwnName::new(key, reference.registration, reference.attempt);
     let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    let shard = opened.get_or_try_init(|| open_anew(core, key, name, url)).await?;
+    let shard = opened.get_or_try_init(|| open_anew(core, key, name, &url)).await?;
     if shard.is_index_damaged.load(Ordering::Relaxed) {
+        // The shard was open already, from the source as it was then. What it is now isn't indexed unasked.
+        let mount = mount(core, &url)?;
+        let stat = core.unless_closed(mount.stat()).await.map_err(closing)?;
+        let stat = stat.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+        check_source(&*shard.index, &stat).map_err(Unopened::Failed)?;
         return Err(Unopened::IndexLost);
     }
     Ok(shard.clone())
 }
 
-async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: String) -> Result<Arc<OpenShard>, Unopened> {
-    let mount = MountUrl::parse(&url)
-        .and_then(|url| core.registry.instantiate(&url))
-        .map_err(|error| Unopened::Failed(mount_error(&error)))?;
-    // The reference goes back as from any attempt that may succeed later; who asked then hears that the store is closed.
-    let closing = |_| Unopened::Failed(ShardError::new(ErrorKind::Storage, "the store is closing"));
+fn mount(core: &Core, url: &str) -> Result<Arc<dyn Mount>, Unopened> {
+    let mount = MountUrl::parse(url).and_then(|url| core.registry.instantiate(&url));
+    mount.map_err(|error| Unopened::Failed(mount_error(&error)))
+}
+
+/// The reference goes back as from any attempt that may succeed later; who asked then hears that the store is closed.
+fn closing(_: Error) -> Unopened {
+    Unopened::Failed(ShardError::new(ErrorKind::Storage, "the store is closing"))
+}
+
+async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: &str) -> Result<Arc<OpenShard>, Unopened> {
+    let mount = mount(core, url)?;
     let source = core.unless_closed(mount.open()).await.map_err(closing)?;
     let source = source.map_err(|error| Unopened::Failed(mount_error(&error)))?;
     let (shared, key) = (core.clone(), key.clone());

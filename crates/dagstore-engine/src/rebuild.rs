@@ -14,8 +14,8 @@ impl Engine {
     /// the call returns, the shard is Available and that is durable.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire); [`Error::Failed`](crate::Error::Failed) where the source can't be indexed any more:
-    /// the shard may be Errored then, for the old index is given up before.
+    /// Those of [`acquire`](Self::acquire), for the source must still be what was indexed; [`Error::Failed`](crate::Error::Failed)
+    /// where it can't be indexed any more: the shard is Errored then, for the old index is given up before.
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn rebuild_index(&self, key: &str) -> Result<()> {
         let rebuilt = self.rebuild(key).await;
@@ -30,6 +30,11 @@ impl Engine {
         let shard = acquire::acquire(core, key).await?;
         let name = shard.index().meta().name;
         if (name.registration, name.attempt) != (before.registration, before.attempt) {
+            return Ok(());
+        }
+        // One that is being built is of this program's making. Whether there was a source tells it from one that a process
+        // before this one has published, of which only the rows are loaded.
+        if before.progress.is_some_and(|progress| progress.total_bytes() > 0) {
             return Ok(());
         }
         shard.shard().is_index_damaged.store(true, Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! Indices that are built anew on request.
 
-use dagstore_engine::{Error, Verify};
+use dagstore_engine::{Engine, Error, Verify};
 use dagstore_index::IndexRepo;
-use dagstore_types::{Attempt, ShardState};
+use dagstore_testkit::cars;
+use dagstore_types::{Attempt, ErrorKind, ShardState};
 
 use super::support::*;
 use super::verifying::{delete_row, found, names, replace_index};
@@ -98,4 +99,53 @@ async fn a_shard_that_can_not_be_read_is_not_given_up() {
     let engine = world.open_paused().await;
     let refused = engine.rebuild_index("a").await;
     assert!(matches!(refused, Err(Error::Paused)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_index_that_is_being_built_is_not_built_once_more() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    // So that nobody comes to the gate but who builds.
+    let _open = engine.acquire("a").await.unwrap();
+    let rebuild = |engine: &Engine| {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.rebuild_index("a").await })
+    };
+    world.gate.shut();
+    let first = rebuild(&engine);
+    reader_at(&world.gate).await;
+    let is_built = engine.info("a").unwrap().attempt;
+    let second = rebuild(&engine);
+    let_others_run().await;
+    world.gate.open();
+    for rebuilt in [first, second] {
+        answered("the index", rebuilt).await.unwrap().unwrap();
+    }
+    assert_eq!(engine.info("a").unwrap().attempt, is_built);
+}
+
+/// Whether or not the shard happens to be open.
+#[tokio::test]
+async fn an_index_is_not_given_up_for_that_of_another_source() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let reader = engine.acquire("a").await.unwrap();
+    let other = cars::numbered(5, 100);
+    world.gate.serve(Some(other.bytes.clone().into()));
+    let refused = engine.rebuild_index("a").await;
+    let Err(Error::Failed { source, .. }) = refused else { panic!("another source was indexed: {refused:?}") };
+    assert_eq!(source.kind(), ErrorKind::SourceChanged);
+    for (cid, data) in &world.car.blocks {
+        assert_eq!(reader.blockstore().get(cid).await.unwrap(), *data);
+    }
+    // What the error says.
+    engine.recover("a").await.unwrap();
+    read_all(&engine, "a", &other).await;
+    let before = engine.info("a").unwrap().attempt;
+    world.gate.serve(None);
+    let refused = engine.rebuild_index("a").await;
+    assert!(matches!(refused, Err(Error::Failed { .. })), "{refused:?}");
+    assert_eq!(engine.info("a").unwrap().attempt, before, "the index was given up");
 }
