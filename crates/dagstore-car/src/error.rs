@@ -17,6 +17,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The records of an index of go-car's can't be read.
+    #[error("the index can't be read at {place}")]
+    IndexIo {
+        /// Where, from the start of the file that the index is in.
+        place: u64,
+        /// Why.
+        source: io::Error,
+    },
     /// A CAR can't be written.
     #[error("the CAR can't be written")]
     Write {
@@ -97,6 +105,7 @@ impl Error {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Io { .. } => "unreadable",
+            Self::IndexIo { .. } => "index-unreadable",
             Self::Write { .. } => "unwritable",
             Self::UnexpectedEof { .. } => "truncated",
             Self::MalformedHeader { .. } => "malformed-header",

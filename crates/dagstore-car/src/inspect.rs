@@ -217,7 +217,7 @@ impl CarReader {
     /// block or CID, but not behind a length that is malformed.
     ///
     /// # Errors
-    /// [`Error::Io`]. All that is wrong with the CAR is a finding.
+    /// [`Error::Io`], [`Error::IndexIo`]. All that is wrong with the CAR is a finding.
     pub fn inspect(&self, options: InspectOptions) -> Result<Inspection> {
         self.inspect_with(options, |_| {})
     }

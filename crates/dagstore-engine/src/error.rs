@@ -208,7 +208,7 @@ pub(crate) fn mount_error(error: &dagstore_mount::Error) -> ShardError {
 pub(crate) fn car_error(error: &dagstore_car::Error) -> ShardError {
     use dagstore_car::Error as Car;
     let kind = match error {
-        Car::Io { .. } => ErrorKind::SourceUnavailable,
+        Car::Io { .. } | Car::IndexIo { .. } => ErrorKind::SourceUnavailable,
         Car::UnexpectedEof { .. } => ErrorKind::TruncatedCar,
         Car::Limit { .. } => ErrorKind::LimitExceeded,
         Car::Integrity { .. } => ErrorKind::Integrity,

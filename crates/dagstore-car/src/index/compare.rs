@@ -111,7 +111,7 @@ impl CarReader {
     /// section, and one read for each record.
     ///
     /// # Errors
-    /// [`Error::Io`], and those of [`sections`](Self::sections). What is wrong with the index is no error but a finding.
+    /// [`Error::Io`], [`Error::IndexIo`], and those of [`sections`](Self::sections). What is wrong with the index is no error but a finding.
     pub fn compare_index(&self, index: &GoIndex, with_identity: bool, most_findings: usize) -> Result<IndexReport> {
         match compare(self, index, with_identity, most_findings)? {
             (report, None) => Ok(report),

@@ -86,7 +86,7 @@ impl GoIndex {
     /// Shows every record to `visit`, as they stand, until it breaks off. Takes 64 KiB of memory.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Cancelled`] when `visit` breaks off.
+    /// [`Error::IndexIo`]; [`Error::Cancelled`] when `visit` breaks off.
     pub fn scan(&self, mut visit: impl FnMut(IndexRecord<'_>) -> ControlFlow<()>) -> Result<()> {
         let mut buffer = Vec::new();
         for bucket in &self.buckets {
@@ -114,7 +114,7 @@ impl GoIndex {
     /// halving, so in an index that isn't sorted some are missed.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::IndexIo`].
     pub fn lookup(&self, multihash: MultihashRef<'_>, most: usize) -> Result<Vec<u64>> {
         let digest = multihash.digest();
         let mut found = Vec::new();
@@ -149,7 +149,7 @@ impl GoIndex {
     }
 
     fn read(&self, at: u64, buffer: &mut [u8]) -> Result<()> {
-        self.source.read_exact_at(at, buffer).map_err(|source| Error::Io { offset: at, source })
+        self.source.read_exact_at(at, buffer).map_err(|source| Error::IndexIo { place: at, source })
     }
 }
 

@@ -7,6 +7,7 @@ use dagstore_car::{
     CarReader, CarWriter, GoIndex, GoIndexBuilder, IndexCodec, IndexFinding, Limits, RawCid, ReadOptions,
 };
 use dagstore_engine::{Engine, Error};
+use dagstore_fs::ReadAt;
 use dagstore_testkit::cars::{self, TestCar};
 use dagstore_types::{Attempt, ErrorKind, ShardState};
 
@@ -169,4 +170,33 @@ async fn a_source_that_changes_while_its_index_is_made_is_told() {
     world.gate.open();
     let Err(Error::Failed { source, .. }) = answered("the index", made).await.unwrap() else { panic!("it changed") };
     assert_eq!(source.kind(), ErrorKind::SourceChanged);
+}
+
+/// An index file that is cut while it is read.
+#[derive(Debug)]
+struct Cut(Bytes);
+
+impl ReadAt for Cut {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        // What is announced is read in small pieces, and records in large ones.
+        if buffer.len() > 12 { Ok(0) } else { self.0.read_at(offset, buffer) }
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_can_not_be_read_is_not_the_cars_fault() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    let mut bytes = Vec::new();
+    engine.go_index(&shard, IndexCodec::Sorted, false).await.unwrap().write(&mut bytes).unwrap();
+    let index = GoIndex::open(Arc::new(Cut(bytes.into())), &Limits::default()).unwrap();
+    let refused = engine.import_index("a", index, 100).await;
+    let Err(Error::Car(dagstore_car::Error::IndexIo { place, .. })) = refused else { panic!("{refused:?}") };
+    assert_eq!(place, 2 + 4 + 12, "behind codec, count and the front of the only bucket");
 }

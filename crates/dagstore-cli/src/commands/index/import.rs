@@ -53,7 +53,7 @@ impl Import {
         let work = async {
             let importing = store.import_index(key.as_str(), index, self.limit);
             let imported = context.progress.watch(&store, Watched::Shard(&key), importing).await;
-            let report = imported.map_err(|error| failed(&store, &key, error))?;
+            let report = imported.map_err(|error| failed(&store, &key, &self.file, error))?;
             let info = store.info(key.as_str())?;
             Ok((report, info.state.name()))
         };
@@ -101,8 +101,12 @@ fn export_to(key: &ShardKey, file: &str) -> String {
     format!("dagstore index export {} --output {file}, which makes one of the CAR", shell_word(key.as_str()))
 }
 
-fn failed(store: &Dagstore, key: &ShardKey, error: Error) -> Failure {
+fn failed(store: &Dagstore, key: &ShardKey, file: &Path, error: Error) -> Failure {
     match error {
+        Error::Car(error @ car::Error::IndexIo { .. }) => {
+            let error = anyhow::Error::new(error).context(format!("cannot read {}", path_text(file)));
+            Failure::new(Code::Failed, error).advise("the same again, when it can be read")
+        }
         Error::Car(error) => {
             let error = anyhow::Error::new(error).context(format!("the CAR of {key} can't be compared"));
             Failure::new(Code::Failed, error).advise("an intact copy of the CAR")
