@@ -222,13 +222,18 @@ pub(crate) fn index_error(error: &dagstore_index::Error) -> ShardError {
     shard_error(ErrorKind::Storage, error)
 }
 
-/// The error with its causes, in one line.
+/// What a shard keeps of an error.
 pub(crate) fn shard_error(kind: ErrorKind, error: &dyn std::error::Error) -> ShardError {
+    ShardError::new(kind, &with_causes(error))
+}
+
+/// The error with its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    ShardError::new(kind, &text)
+    text
 }

@@ -8,6 +8,7 @@ use dagstore_types::ShardState;
 
 use crate::cell::Reply;
 use crate::core::Core;
+use crate::error::with_causes;
 use crate::{Error, Result, inverted};
 
 /// What a collection reclaimed, and what it had to leave.
@@ -50,14 +51,14 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
         match core.ask(&cell, |waiter| Event::Destroy { waiter, now }).await? {
             None | Some(Reply::Answer(Answer::Destroyed)) => finished.destroyed += 1,
             Some(Reply::Answer(Answer::Refused(refusal))) => {
-                finished.kept.push(kept(cell.key(), &core.refused(cell.key(), refusal)));
+                finished.kept.push(kept(cell.key(), &with_causes(&core.refused(cell.key(), refusal))));
             }
             Some(_) => {}
         }
     }
     match inverted::collect_leftovers(core).await {
         Ok(rows) => finished.rows_removed = rows,
-        Err(error) => finished.kept.push(kept(&"rows of the inverted index", &error)),
+        Err(error) => finished.kept.push(kept(&"rows of the inverted index", &with_causes(&error))),
     }
     // Taken last: what a collection has swept that nobody waits for any more is told by the next one.
     let mut report = std::mem::take(&mut *core.swept.lock());
@@ -87,7 +88,7 @@ pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
             let mut report = shared.swept.lock();
             match removed {
                 Ok(()) => report.indices_removed += 1,
-                Err(error) => report.kept.push(kept(&name, &error)),
+                Err(error) => report.kept.push(kept(&name, &with_causes(&error))),
             }
         }
         Ok(())

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
 use dagstore_engine::{Engine, Options, Parts};
+use dagstore_fs::RealFileSystem;
 use dagstore_index::conformance::KEY;
-use dagstore_index::{IndexRepo, InvertedIndex};
+use dagstore_index::{FsIndexRepo, IndexRepo, InvertedIndex};
 use dagstore_testkit::{HeldDatastore, cars};
 use dagstore_types::ShardState;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -108,4 +109,27 @@ async fn rows_that_are_loaded_while_others_are_collected_stay() {
         assert_eq!(found.len(), 1, "a row was collected with the leftovers");
     }
     assert_eq!(world.inverted_rows().await, other.blocks.len());
+}
+
+#[tokio::test]
+async fn what_a_collection_has_to_leave_is_told_with_the_cause() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let index_repo = Arc::new(FsIndexRepo::open(Arc::new(RealFileSystem), folder.path(), KEY).unwrap());
+    let mut options = Options::default();
+    options.keep_open = 0;
+    let parts = Parts { index_repo: index_repo.clone(), ..world.parts() };
+    let engine = Engine::open(parts, options).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let [name] = index_repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    index_repo.remove(name).unwrap();
+    read_all(&engine, "a", &world.car).await;
+    // The index can't be read now, and so nobody knows which rows are left over.
+    let [name] = index_repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    let path = folder.path().join(format!("{name}.idx"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let report = engine.gc().await.unwrap();
+    let [kept] = &report.kept[..] else { panic!("{report:?}") };
+    let (_, why) = kept.why.split_once(".idx").expect("it names the file");
+    assert!(why.len() > 2, "no cause: {kept:?}");
 }
