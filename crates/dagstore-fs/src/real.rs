@@ -1,13 +1,14 @@
 //! The operating system's file system.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::file::{open_without_waiting, regular_file_size};
 use crate::mapped::MappedFile;
 use crate::{DirectoryEntry, FileSystem, ReadAt, RegularFile, WriteFile};
 
@@ -35,6 +36,21 @@ impl FileSystem for RealFileSystem {
         let flags = OFlags::NOFOLLOW.bits().cast_signed();
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)?;
         Ok(Box::new(RealWriteFile { file }))
+    }
+
+    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
+        let mut file = open_without_waiting(path, OFlags::WRONLY | OFlags::NOFOLLOW)?;
+        if regular_file_size(&file)? < length {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Box::new(RealWriteFile { file }))
+    }
+
+    fn available_bytes(&self, directory: &Path) -> io::Result<Option<u64>> {
+        let of = rustix::io::retry_on_intr(|| rustix::fs::statvfs(directory))?;
+        Ok(Some(of.f_bavail.saturating_mul(of.f_frsize)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -176,6 +192,24 @@ mod tests {
         }
         assert_eq!(std::fs::read(&file).unwrap(), b"old");
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn a_file_is_written_on_from_where_it_is_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| directory.path().join(name));
+        write(&file, b"0123456789");
+        symlink(&file, &link).unwrap();
+        let mut end = RealFileSystem.append(&file, 4).unwrap();
+        end.write_all(b"ab").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"0123ab");
+        assert_eq!(RealFileSystem.append(&file, 7).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(std::fs::read(&file).unwrap(), b"0123ab");
+        for path in [directory.path(), &link, &directory.path().join("absent")] {
+            assert!(RealFileSystem.append(path, 0).is_err(), "{}", path.display());
+        }
+        assert!(RealFileSystem.available_bytes(directory.path()).unwrap().is_some());
+        assert!(RealFileSystem.available_bytes(&link.join("below")).is_err());
     }
 
     #[test]

@@ -34,6 +34,26 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::AlreadyExists`] where there is something; whatever else the operating system says.
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 
+    /// Opens a regular file of the store's own to be written on, without following a link: what it has beyond `length`
+    /// bytes is cut off, and writing begins there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is none; [`io::ErrorKind::UnexpectedEof`] where it is shorter than `length`;
+    /// [`io::ErrorKind::Unsupported`] where files are only written once; whatever else the operating system says.
+    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
+        let _ = (path, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How many bytes can still be written beneath `directory`; `None` where that isn't known.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn available_bytes(&self, directory: &Path) -> io::Result<Option<u64>> {
+        let _ = directory;
+        Ok(None)
+    }
+
     /// Renames a file, replacing what bears the new name.
     ///
     /// # Errors

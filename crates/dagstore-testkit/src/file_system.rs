@@ -69,6 +69,16 @@ impl FileSystem for FaultyFileSystem {
         Ok(Box::new(FaultyWrite(self.clone(), RealFileSystem.create(path)?)))
     }
 
+    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
+        self.call()?;
+        Ok(Box::new(FaultyWrite(self.clone(), RealFileSystem.append(path, length)?)))
+    }
+
+    fn available_bytes(&self, directory: &Path) -> io::Result<Option<u64>> {
+        self.call()?;
+        RealFileSystem.available_bytes(directory)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call()?;
         RealFileSystem.rename(from, to)

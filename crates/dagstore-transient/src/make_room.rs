@@ -1,0 +1,151 @@
+//! Room for what is fetched: taken where it is, made by eviction, or waited for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dagstore_fs::OwnName;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::error::{Reason, failed};
+use crate::look::look;
+use crate::names::Id;
+use crate::room::Room;
+use crate::sidecar::Form;
+use crate::state::{Held, OnDisk, Shared, Slot};
+use crate::writer::remove_copy;
+use crate::{Error, Result, off_the_runtime};
+
+/// How often is looked again while nothing of ours becomes free: others write on the same disk.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Waits for `bytes` more for a copy that needs `needed` in all. Those who wait get it in the order in which they came.
+pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, needed: u64) -> Result<Room> {
+    let ledger = &shared.ledger;
+    if let Some(quota) = ledger.quota().filter(|quota| needed > *quota) {
+        return Err(Error::TooLarge { name, needed, quota });
+    }
+    let most = shared.options.max_waiters;
+    let _waiting = ledger.wait(most).ok_or(Error::TooManyWaiters { name, most })?;
+    let waited = shared.options.room_deadline;
+    let room = async {
+        let _first = ledger.line.lock().await;
+        loop {
+            let looked = Arc::clone(shared);
+            let available = off_the_runtime(name, move || {
+                let available = looked.file_system.available_bytes(&looked.directory);
+                available.map_err(failed("ask for the free space of", &looked.directory))
+            });
+            if let Some(room) = ledger.try_reserve(bytes, available.await?) {
+                return Ok(room);
+            }
+            if !evict_one(shared).await {
+                let _ = tokio::time::timeout(LOOK_AGAIN, ledger.freed.notified()).await;
+            }
+        }
+    };
+    tokio::time::timeout(waited, room).await.unwrap_or(Err(Error::NoRoom { name, needed, waited }))
+}
+
+/// Evicts what was used least recently of all that nobody holds, and returns whether there was such a thing.
+async fn evict_one(shared: &Arc<Shared>) -> bool {
+    let mut tried = BTreeSet::new();
+    while let Some((id, name, is_known)) = least_recently_used(shared, &tried) {
+        tried.insert(id);
+        if !is_known && !sees_source(shared, id, name).await {
+            continue;
+        }
+        // Whoever changes its files now holds them up for good reason; waiting for that here could wait for ourselves.
+        let turn = shared.state.lock().slots.get(&id).map(|slot| Arc::clone(&slot.turn));
+        let Some(turn) = turn.and_then(|turn| turn.try_lock_owned().ok()) else { continue };
+        if remove(shared, id, turn, |slot| if may_go(slot) { Ok(()) } else { Err(Reason::InUse) }).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// The copy to evict first, apart from those that were tried, and whether it is known not to be the last of its content.
+fn least_recently_used(shared: &Shared, tried: &BTreeSet<Id>) -> Option<(Id, OwnName, bool)> {
+    let can_ask = shared.options.sources.is_some();
+    let state = shared.state.lock();
+    let candidates = state.slots.iter().filter(|(id, slot)| !tried.contains(id) && may_go(slot));
+    let known = candidates.map(|(id, slot)| (id, slot, slot.marks.source_seen() || is_partial(slot)));
+    let (id, slot, is_known) =
+        known.filter(|(_, _, is_known)| *is_known || can_ask).min_by_key(|(_, slot, _)| slot.marks.used())?;
+    Some((*id, slot.name, is_known))
+}
+
+fn may_go(slot: &Slot) -> bool {
+    let Held::OnDisk(on_disk) = &slot.held else { return false };
+    !matches!(on_disk.sidecar.form, Form::Foreign(_)) && !slot.is_wanted() && !slot.marks.is_pinned()
+}
+
+/// A part of a copy is never the last copy of anything.
+fn is_partial(slot: &Slot) -> bool {
+    matches!(&slot.held, Held::OnDisk(on_disk) if on_disk.is_partial())
+}
+
+async fn sees_source(shared: &Shared, id: Id, name: OwnName) -> bool {
+    let Some(sources) = &shared.options.sources else { return false };
+    let seen = sources.exists(name).await;
+    if let Some(slot) = shared.state.lock().slots.get(&id) {
+        slot.marks.see_source(seen);
+    }
+    seen
+}
+
+/// Removes a registration's copy, if `check` still allows it, and returns how much room that was. It goes on to its end when
+/// the caller doesn't wait for it.
+pub(crate) async fn remove(
+    shared: &Arc<Shared>,
+    id: Id,
+    turn: OwnedMutexGuard<()>,
+    check: impl FnOnce(&Slot) -> Result<(), Reason>,
+) -> Result<u64> {
+    let (name, on_disk) = {
+        let mut state = shared.state.lock();
+        let Some(slot) = state.slots.get_mut(&id) else { return Ok(0) };
+        let name = slot.name;
+        check(slot).map_err(|reason| Error::Kept { name, reason })?;
+        let Held::OnDisk(on_disk) = &slot.held else { return Ok(0) };
+        let on_disk = on_disk.clone();
+        slot.held = Held::Nothing;
+        (name, on_disk)
+    };
+    let shared = Arc::clone(shared);
+    off_the_runtime(name, move || {
+        let bytes = on_disk.room.bytes();
+        let removed = remove_copy(&*shared.file_system, &shared.paths(id));
+        if removed.is_err() {
+            put_back(&shared, id, on_disk);
+        }
+        drop(turn);
+        shared.forget_if_empty(id);
+        removed.map(|()| bytes)
+    })
+    .await
+}
+
+/// What couldn't be removed is there still, unless somebody fetches it anew by now.
+fn put_back(shared: &Shared, id: Id, OnDisk { sidecar, room }: OnDisk) {
+    // Some of its files may be gone.
+    let left = look(&*shared.file_system, &shared.paths(id), id).ok().flatten();
+    let sidecar = left.map_or(sidecar, |found| found.sidecar);
+    let mut state = shared.state.lock();
+    if let Some(slot) = state.slots.get_mut(&id)
+        && matches!(slot.held, Held::Nothing)
+    {
+        slot.held = Held::OnDisk(OnDisk { sidecar, room });
+    }
+}
+
+impl Shared {
+    /// Forgets a registration of which nothing is left.
+    pub(crate) fn forget_if_empty(&self, id: Id) {
+        let mut state = self.state.lock();
+        if state.slots.get(&id).is_some_and(Slot::is_empty) {
+            state.slots.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What can be set.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dagstore_fs::{Clock, OwnName, SystemClock};
+
+/// How the copies are kept. [`Default`] is a start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The most bytes that all files in the folder may have together, partial ones and sidecars included; `None` for no
+    /// bound. It is the files' lengths that count: what a file system adds for blocks and directories is its own.
+    pub quota_bytes: Option<u64>,
+    /// How many bytes are to stay free on the disk, where the file system tells how many there are.
+    pub keep_free_bytes: u64,
+    /// After how many bytes what was fetched is made durable, so that a crash costs no more than this. 0 counts as 1.
+    pub checkpoint_bytes: u64,
+    /// How many bytes are gathered before they are shown and written. Two such pieces are in memory for each fetch.
+    /// 0 counts as 1.
+    pub chunk_bytes: usize,
+    /// How many fetches may wait for room at once.
+    pub max_waiters: usize,
+    /// How long a fetch waits for room.
+    pub room_deadline: Duration,
+    /// How much time may pass before a newer use of a copy is written down. After a restart the least recently used copy
+    /// is known this roughly.
+    pub use_step: Duration,
+    /// Looks whether sources exist, for copies of which that isn't known in this run: without it such copies are never
+    /// evicted to make room, because each could be the last.
+    pub sources: Option<Arc<dyn Sources>>,
+    /// Tells the time of use.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    /// No quota, 1 GiB kept free, checkpoints of 8 MiB, pieces of 1 MiB, 1,024 fetches that wait for up to 10 minutes.
+    fn default() -> Self {
+        Self {
+            quota_bytes: None,
+            keep_free_bytes: 1 << 30,
+            checkpoint_bytes: 8 << 20,
+            chunk_bytes: 1 << 20,
+            max_waiters: 1024,
+            room_deadline: Duration::from_mins(10),
+            use_step: Duration::from_mins(10),
+            sources: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Tells whether a source exists.
+pub trait Sources: Debug + Send + Sync {
+    /// Whether the source of this copy was seen to exist just now. The attempt in the name means nothing.
+    fn exists(&self, name: OwnName) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+}
