@@ -188,9 +188,9 @@ impl Sidecar {
     }
 }
 
-/// Whether these may be the first bytes of a sidecar, whole or cut.
+/// Whether these may be the first bytes of a sidecar, whole or cut, or that a power cut has left zeros of.
 pub(crate) fn may_begin(bytes: &[u8]) -> bool {
-    bytes.iter().zip(MAGIC).all(|(byte, wanted)| byte == wanted)
+    bytes.iter().zip(MAGIC).all(|(byte, wanted)| byte == wanted) || bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Removes a file, and returns whether there was one.

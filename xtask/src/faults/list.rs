@@ -137,8 +137,14 @@ mod tests {
                 planted.insert(plant.test);
             }
         }
-        let crates =
-            ["dagstore-blockstore", "dagstore-crash", "dagstore-engine", "dagstore-mount", "dagstore-mount-http"];
+        let crates = [
+            "dagstore-blockstore",
+            "dagstore-crash",
+            "dagstore-engine",
+            "dagstore-mount",
+            "dagstore-mount-http",
+            "dagstore-transient",
+        ];
         let folder = |name| root.join("crates").join(name).join("tests/faults");
         let tests: BTreeSet<_> = crates.into_iter().flat_map(|name| tests_of_faults(&folder(name))).collect();
         assert_eq!(planted, tests);

@@ -28,7 +28,7 @@ pub(crate) struct Manners {
     pub(crate) announced: Option<u64>,
     /// Where each stream breaks off.
     pub(crate) breaks_at: Option<u64>,
-    /// Where each stream stops without an end.
+    /// Where each stream that begins now stops, until this is changed.
     pub(crate) hangs_at: Option<u64>,
     pub(crate) is_gone: bool,
     pub(crate) piece_bytes: usize,
@@ -127,10 +127,13 @@ async fn next(source: &Source, manners: &Manners, at: u64) -> Option<(Result<Byt
     }
     if manners.hangs_at.is_some_and(|hangs_at| at >= hangs_at) {
         source.hangs.notify_one();
-        std::future::pending::<()>().await;
+        while source.manners.lock().hangs_at == manners.hangs_at {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     let start = usize::try_from(at).unwrap().min(manners.data.len());
-    let stop = [manners.breaks_at, manners.hangs_at].into_iter().flatten().min().unwrap_or(u64::MAX);
+    let stops = [manners.breaks_at, manners.hangs_at].into_iter().flatten();
+    let stop = stops.filter(|stop| *stop > at).min().unwrap_or(u64::MAX);
     let end = (start + manners.piece_bytes).min(manners.data.len()).min(usize::try_from(stop).unwrap_or(usize::MAX));
     if start == end {
         return None;
@@ -232,7 +235,7 @@ pub(crate) fn only(directory: &Path, extension: &str) -> std::path::PathBuf {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..60_000 {
+    for _ in 0..10_000 {
         if is_so() {
             return;
         }
