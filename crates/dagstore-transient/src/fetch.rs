@@ -182,9 +182,7 @@ impl Job {
         let mut left = look(file_system, &paths, id);
         if let Ok(Some(Found { sidecar, .. })) = &left
             && sidecar.form == Form::Partial
-            && (is_worthless(error)
-                || sidecar.durable == 0
-                || sidecar.validator.is_none() && sidecar.durable < sidecar.size)
+            && (is_worthless(error) || sidecar.durable == 0)
         {
             // What can't be removed now stays counted, and the next fetch begins with removing it.
             left = remove_copy(file_system, &paths).and_then(|()| look(file_system, &paths, id));

@@ -1,5 +1,6 @@
 //! The part of a fetch that blocks: shows bytes, writes them, makes them durable.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,7 +61,13 @@ impl Writer {
     ) -> Result<Self> {
         let paths = shared.paths(Id::of(sidecar.name));
         let at = sidecar.durable;
-        let file = shared.file_system.append(&paths.partial, at).map_err(failed("open", &paths.partial))?;
+        let file = shared.file_system.append(&paths.partial, at).map_err(|error| match error.kind() {
+            // These don't pass, and a fetch that tried again and again to go on here would never end.
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
+                Error::Damaged { path: paths.partial.clone(), what: "it can't be gone on with" }
+            }
+            _ => failed("open", &paths.partial)(error),
+        })?;
         let mut writer = Self { shared, paths, sidecar, marks, room, progress, observer, file, at, checksum: 0 };
         writer.show_what_is_there()?;
         Ok(writer)
@@ -74,7 +81,8 @@ impl Writer {
         let mut at = 0;
         while at < self.at {
             let wanted = usize::try_from(self.at - at).unwrap_or(usize::MAX).min(buffer.len());
-            let read = reader.read_at(at, &mut buffer[..wanted]).map_err(failed("read", &path))?;
+            let read = reader.read_at(at, &mut buffer[..wanted]);
+            let read = read.map_err(|_| damaged("it can't be read"))?;
             if read < wanted {
                 return Err(damaged("it is shorter than it was"));
             }

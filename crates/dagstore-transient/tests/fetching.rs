@@ -59,6 +59,21 @@ async fn what_broke_off_is_gone_on_with_and_shown_from_the_beginning() {
 }
 
 #[tokio::test]
+async fn a_partial_copy_that_was_taken_away_is_fetched_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = content(12, 50_000);
+    let source = Source::new(data.clone(), Some("v1"));
+    source.change(|manners| manners.breaks_at = Some(30_000));
+    let copies = open(directory.path());
+    copies.fetch(name(1), mount(&source), None, None).await.unwrap_err();
+    source.change(|manners| manners.breaks_at = None);
+    std::fs::remove_file(only(directory.path(), ".part")).unwrap();
+    let error = copies.fetch(name(1), mount(&source), None, None).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(read(&copies.fetch(name(1), mount(&source), None, None).await.unwrap()), data);
+}
+
+#[tokio::test]
 async fn a_source_without_validator_is_fetched_from_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = content(3, 50_000);
@@ -192,8 +207,12 @@ async fn pins_and_uses_survive_a_restart() {
     drop(copies.local(name(1), None).await.unwrap());
     let used = copies.list()[0].last_use;
     assert!(used > before.last_use);
-    let on_disk = || Copies::open(file_system(), directory.path(), settings.clone()).unwrap().list()[0].last_use;
-    until("the use is written down", || on_disk() == used).await;
+    let sidecar = only(directory.path(), ".meta");
+    let is_on_disk = || {
+        let time = std::fs::read(&sidecar).ok().and_then(|bytes| Some(bytes.get(60..68)?.to_owned()));
+        time.is_some_and(|time| time == used.0.to_be_bytes())
+    };
+    until("the use is written down", is_on_disk).await;
     copies.unpin(name(1)).await.unwrap();
     assert!(matches!(copies.evict(name(1), false, false).await, Err(Error::Kept { reason: Reason::MayBeTheLast, .. })));
     let lease = copies.local(name(1), None).await.unwrap();

@@ -70,8 +70,8 @@ async fn a_cut_costs_no_more_than_what_came_since_the_last_checkpoint() {
     let mut least = u64::MAX;
     for image in disk.images() {
         let before = source.given();
-        let lease = open(&Disk::of(&image)).fetch(name(1), mount(&source), None, None).await.unwrap();
-        assert!(read(&lease) == data);
+        let copy = open(&Disk::of(&image)).fetch(name(1), mount(&source), None, None).await.unwrap();
+        assert!(read(&copy) == data);
         let again = source.given() - before;
         let largest = image.values().map(Vec::len).max().unwrap_or(0) as u64;
         // A piece of 4,000 bytes may be on its way, beside the 8,000 up to a checkpoint.
