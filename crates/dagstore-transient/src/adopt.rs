@@ -9,7 +9,7 @@ use dagstore_mount::Stat;
 
 use crate::make_room::reserve;
 use crate::names::Id;
-use crate::sidecar::{Foreign, Form, Sidecar};
+use crate::sidecar::{Foreign, Form, Sidecar, remove_file};
 use crate::state::{Held, OnDisk, Shared, Slot};
 use crate::{Error, Reason, Result, off_the_runtime};
 
@@ -47,9 +47,9 @@ async fn adopt_in_turn(
     // what it doesn't know, so this is looked at again below.
     let is_free =
         |shared: &Shared| shared.state.lock().slots.get(&id).is_some_and(|slot| matches!(slot.held, Held::Nothing));
-    let in_use = Error::Kept { name, reason: Reason::InUse };
+    let exists = Error::Kept { name, reason: Reason::Exists };
     if !is_free(shared) {
-        return Err(in_use);
+        return Err(exists);
     }
     let shared = Arc::clone(shared);
     off_the_runtime(name, move || {
@@ -58,9 +58,12 @@ async fn adopt_in_turn(
         sidecar.replace(&*shared.file_system, &shared.paths(id))?;
         let mut state = shared.state.lock();
         let slot = state.slots.get_mut(&id).filter(|slot| matches!(slot.held, Held::Nothing));
-        // A fetch that has begun meanwhile removes the sidecar that was just written.
-        let adopted = slot.map(|slot| slot.held = Held::OnDisk(OnDisk { sidecar, room })).ok_or(in_use);
+        let adopted = slot.map(|slot| slot.held = Held::OnDisk(OnDisk { sidecar, room })).ok_or(exists);
         drop(state);
+        if adopted.is_err() {
+            // A fetch has begun meanwhile, and would remove it as well, unless it fails before.
+            remove_file(&*shared.file_system, &shared.paths(id).sidecar)?;
+        }
         drop(turn);
         adopted
     })

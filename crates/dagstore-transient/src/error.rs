@@ -174,6 +174,9 @@ pub enum Reason {
     /// The source wasn't seen in this run, so it may be the last copy that there is.
     #[error("its source was not seen, so it may be the last copy; force it")]
     MayBeTheLast,
+    /// A file can't be adopted in its place.
+    #[error("there is a copy already; evict it first")]
+    Exists,
     /// Somebody names it.
     #[error("it belongs to a shard")]
     Named,

@@ -53,6 +53,8 @@ pub(crate) async fn supervise(
     let (shared, id) = (&job.shared, Id::of(job.name));
     let before = shared.state.lock().slots.get_mut(&id).map(|slot| std::mem::replace(&mut slot.held, held));
     drop((before, turn));
+    // Where nobody waits for the copy any more, it can be evicted from now on.
+    shared.ledger.freed.notify_one();
     // Nobody may wait for it any more.
     let _ = outcome.send(Some(result.map(|_| ())));
     let shared = Arc::clone(shared);

@@ -154,7 +154,8 @@ async fn fault_20_a_users_own_file_is_used_where_it_is_and_never_deleted() {
     let stat = source.now().unwrap();
     let copies = open(directory.path());
     copies.adopt_foreign(name(1), &file, Some(&stat)).await.unwrap();
-    assert!(matches!(copies.adopt_foreign(name(1), &file, None).await, Err(Error::Kept { .. })));
+    let again = copies.adopt_foreign(name(1), &file, None).await;
+    assert!(matches!(again, Err(Error::Kept { reason: Reason::Exists, .. })), "{again:?}");
     drop(copies);
     let copies = open(directory.path());
     let lease = copies.fetch(name(1), mount(&source), Some(&stat), None).await.unwrap();
