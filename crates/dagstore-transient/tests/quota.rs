@@ -270,3 +270,51 @@ async fn what_is_to_stay_free_on_the_disk_stays_free() {
     assert!(matches!(error, Error::NoRoom { .. }), "{error}");
     assert_eq!(source.streams(), 0);
 }
+
+/// Many do everything at once: nobody is stuck, nothing that is read is wrong, and the accounts are right to the byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_accounts_are_right_behind_a_crowd() {
+    let directory = tempfile::tempdir().unwrap();
+    let copies = open_with(directory.path(), with_quota(35_000));
+    let sources: Arc<Vec<_>> =
+        Arc::new((0..6).map(|number| Source::new(content(number, 10_000), Some("v1"))).collect());
+    let crowd = (0..8_u64).map(|seed| {
+        let (copies, sources) = (copies.clone(), Arc::clone(&sources));
+        tokio::spawn(async move {
+            for choice in content(100 + seed, 400).chunks_exact(2) {
+                let number = u64::from(choice[0]) % 6;
+                let source = &sources[usize::try_from(number).unwrap()];
+                match choice[1] % 16 {
+                    0 => drop(copies.cancel(name(number)).await),
+                    1 => drop(copies.pin(name(number)).await),
+                    2..=4 => drop(copies.unpin(name(number)).await),
+                    5 => drop(copies.evict(name(number), true, true).await),
+                    6 => drop(copies.gc(|found| found.registration.0 % 2 == 0, false).await),
+                    7 => source.change(|manners| manners.breaks_at = Some(7_000)),
+                    8 => {
+                        let fetch = copies.fetch(name(number), mount(source), None, None);
+                        drop(tokio::time::timeout(Duration::from_micros(300), fetch).await);
+                    }
+                    _ => {
+                        source.change(|manners| manners.breaks_at = None);
+                        // At most three fit, and pins of others may take all the room for a while.
+                        let fetch = copies.fetch(name(number), mount(source), None, None);
+                        if let Ok(Ok(lease)) = tokio::time::timeout(Duration::from_millis(50), fetch).await {
+                            assert!(read(&lease) == content(number, 10_000), "{number}");
+                        }
+                    }
+                }
+            }
+        })
+    });
+    for one in crowd.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+    copies.close().await;
+    let metas = || files(directory.path()).into_iter().filter(|file| file.ends_with(".meta"));
+    let sidecars = || metas().map(|file| directory.path().join(file).metadata().unwrap().len()).sum::<u64>();
+    // Beside each sidecar there is room for the next one.
+    until("all is counted", || copies.used_bytes() == disk_use(directory.path()) + sidecars()).await;
+    assert!(copies.used_bytes() <= 35_000);
+    assert!(copies.list().iter().all(|info| !info.is_in_use && info.state != CopyState::Fetching));
+}
