@@ -310,6 +310,14 @@ async fn the_accounts_are_right_behind_a_crowd() {
     for one in crowd.collect::<Vec<_>>() {
         one.await.unwrap();
     }
+    // Whatever the crowd has left, a partial copy is among it.
+    for number in 0..6 {
+        let _ = copies.unpin(name(number)).await;
+    }
+    let _ = copies.evict(name(0), true, true).await;
+    sources[0].change(|manners| manners.breaks_at = Some(7_000));
+    let error = copies.fetch(name(0), mount(&sources[0]), None, None).await.unwrap_err();
+    assert!(matches!(error, Error::Source { .. }), "{error}");
     copies.close().await;
     let metas = || files(directory.path()).into_iter().filter(|file| file.ends_with(".meta"));
     let sidecars = || metas().map(|file| directory.path().join(file).metadata().unwrap().len()).sum::<u64>();
