@@ -170,7 +170,10 @@ pub(crate) fn of_blocks(store: &Dagstore, error: blockstore::Error) -> Failure {
                 let word = shell_word(failure.key.as_str());
                 match failure.error {
                     Error::Index(_) => format!("dagstore index rebuild {word}"),
-                    _ => format!("dagstore verify {word}, which finds all that is wrong with it"),
+                    Error::Car(dagstore::car::Error::Integrity { .. }) => {
+                        format!("dagstore verify {word}; --no-verify takes the block as it is")
+                    }
+                    _ => format!("dagstore verify {word}"),
                 }
             });
             let advice = advice.unwrap_or_else(|| "dagstore verify --all".to_owned());
