@@ -43,13 +43,16 @@ pub(crate) struct Options {
     /// Leaves out the CARs of a GiB.
     #[arg(long)]
     without_large: bool,
+    /// Stores without an index over all shards.
+    #[arg(long)]
+    without_inverted: bool,
 }
 
 /// Measures each backend.
 pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let place = tempfile::tempdir_in(setup.place())?;
-    runtime.block_on(small(setup, options.shards, place.path(), report))?;
+    runtime.block_on(small(setup, options, place.path(), report))?;
     if options.without_large {
         return Ok(());
     }
@@ -58,7 +61,7 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
         let car = place.path().join("large.car");
         cars::write(&car, GIB, block_bytes)?;
         for &backend in setup.backends() {
-            figures.extend(runtime.block_on(large(setup, backend, &car, block_bytes, go, wanted))?);
+            figures.extend(runtime.block_on(large(setup, options, backend, &car, (block_bytes, go, wanted)))?);
         }
         fs::remove_file(&car)?;
     }
@@ -68,7 +71,7 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
         cars::write(&car, LARGEST_BYTES, BLOCK_BYTES)?;
         let mut figures = Vec::new();
         for &backend in setup.backends() {
-            figures.extend(runtime.block_on(largest(backend, &car))?);
+            figures.extend(runtime.block_on(largest(options, backend, &car))?);
         }
         let title = format!(
             "initialise: a CARv1 of {} GiB with {} blocks of 1 KiB, once; raw: reading it",
@@ -81,7 +84,8 @@ pub(crate) fn run(setup: &Setup, options: &Options, report: &mut Report) -> Resu
 }
 
 /// Many small CARs at once.
-async fn small(setup: &Setup, shards: usize, place: &Path, report: &mut Report) -> Result<()> {
+async fn small(setup: &Setup, options: &Options, place: &Path, report: &mut Report) -> Result<()> {
+    let shards = options.shards;
     let cars: Vec<PathBuf> = (0..shards).map(|number| place.join(format!("small-{number}.car"))).collect();
     for car in &cars {
         cars::write(car, MIB, BLOCK_BYTES)?;
@@ -94,7 +98,7 @@ async fn small(setup: &Setup, shards: usize, place: &Path, report: &mut Report) 
         for _ in 0..setup.runs() {
             let raw = publish_alone(place, shards)?;
             let directory = tempfile::tempdir_in(place)?;
-            let store = open(backend, directory.path()).await?;
+            let store = open(options, backend, directory.path()).await?;
             let cpu = cpu::seconds()?;
             let start = Instant::now();
             let (registering, urls) = (store.clone(), cars.iter().map(|car| url(car)).collect::<Vec<_>>());
@@ -135,11 +139,10 @@ fn publish_alone(place: &Path, files: usize) -> Result<f64> {
 
 async fn large(
     setup: &Setup,
+    options: &Options,
     backend: Backend,
     car: &Path,
-    block_bytes: usize,
-    go: f64,
-    wanted: Option<f64>,
+    (block_bytes, go, wanted): (usize, f64, Option<f64>),
 ) -> Result<Vec<Figure>> {
     let kib = block_bytes >> 10;
     let mut time = Figure::new(format!("{backend}, {kib} KiB"), "s", Better::Less).go(go);
@@ -150,7 +153,7 @@ async fn large(
     }
     for _ in 0..setup.runs() {
         let raw = cars::read(car)?;
-        let (seconds, cpu, peak) = register(backend, car).await?;
+        let (seconds, cpu, peak) = register(options, backend, car).await?;
         time.run_beside(seconds, raw);
         time.detail("s of a processor", cpu);
         memory.run(peak);
@@ -158,12 +161,12 @@ async fn large(
     Ok(vec![time, memory])
 }
 
-async fn largest(backend: Backend, car: &Path) -> Result<Vec<Figure>> {
+async fn largest(options: &Options, backend: Backend, car: &Path) -> Result<Vec<Figure>> {
     let mut time = Figure::new(format!("{backend}"), "s", Better::Less);
     let mut memory = Figure::new(format!("{backend}, most memory"), "MiB", Better::Less);
     memory = memory.goal(Goal::Value(MOST_PEAK_MIB));
     let raw = cars::read(car)?;
-    let (seconds, cpu, peak) = register(backend, car).await?;
+    let (seconds, cpu, peak) = register(options, backend, car).await?;
     time.run_beside(seconds, raw);
     time.detail("s of a processor", cpu);
     memory.run(peak);
@@ -172,9 +175,9 @@ async fn largest(backend: Backend, car: &Path) -> Result<Vec<Figure>> {
 
 /// Registers a CAR in a new store. Seconds until it is Available, those of the processors, and the most memory that the
 /// process had of its own, in MiB.
-async fn register(backend: Backend, car: &Path) -> Result<(f64, f64, f64)> {
+async fn register(options: &Options, backend: Backend, car: &Path) -> Result<(f64, f64, f64)> {
     let directory = tempfile::tempdir_in(car.with_file_name(""))?;
-    let store = open(backend, directory.path()).await?;
+    let store = open(options, backend, directory.path()).await?;
     let watch = peak::Watch::begin();
     let cpu = cpu::seconds()?;
     let start = Instant::now();
@@ -185,8 +188,10 @@ async fn register(backend: Backend, car: &Path) -> Result<(f64, f64, f64)> {
     Ok((seconds, cpu, peak))
 }
 
-async fn open(backend: Backend, directory: &Path) -> Result<Dagstore> {
-    Ok(Dagstore::builder().directory(directory).backend(backend.backend()).open().await?)
+async fn open(options: &Options, backend: Backend, directory: &Path) -> Result<Dagstore> {
+    let builder = Dagstore::builder().directory(directory).backend(backend.backend());
+    let builder = if options.without_inverted { builder.without_inverted_index() } else { builder };
+    Ok(builder.open().await?)
 }
 
 fn url(car: &Path) -> String {
