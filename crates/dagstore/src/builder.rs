@@ -304,6 +304,7 @@ async fn identify(
 
 /// redb's files, inside its folder. Rows of the inverted index have one of their own, so that records never wait for them.
 const REDB_FILE: &str = "store.redb";
+#[cfg(feature = "redb")]
 const REDB_INVERTED_FILE: &str = "inverted.redb";
 
 impl Backend {
@@ -328,7 +329,7 @@ impl Backend {
         self,
         file_system: &dyn FileSystem,
         directory: &Directory,
-        mode: Mode,
+        #[cfg_attr(not(feature = "redb"), expect(unused))] mode: Mode,
     ) -> Result<Databases, OpenError> {
         self.check_feature()?;
         let path = directory.path.join(self.name());
