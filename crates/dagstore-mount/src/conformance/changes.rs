@@ -14,7 +14,7 @@ use crate::{Error, Mount, Result, Stat};
 const SIZE: usize = 3 * 1024 * 1024 + 7;
 
 /// How long what was dropped may take to be let go: connections are closed by somebody else.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Two contents that differ everywhere, and have no two pieces alike.
 static CONTENTS: LazyLock<[Bytes; 2]> = LazyLock::new(|| {

@@ -235,7 +235,7 @@ pub(crate) fn only(directory: &Path, extension: &str) -> std::path::PathBuf {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..10_000 {
+    for _ in 0..120_000 {
         if is_so() {
             return;
         }
