@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use dagstore_car::{CarReader, MultihashRef, RawCid, Section, Verdict};
 use dagstore_index::{FullIndex, Location};
+use dagstore_transient::Lease;
 use dagstore_types::ShardKey;
 use futures_util::{Stream, StreamExt};
 
@@ -20,6 +21,10 @@ pub(crate) struct OpenShard {
     pub(crate) key: ShardKey,
     pub(crate) index: Arc<dyn FullIndex>,
     pub(crate) reader: CarReader,
+    /// The local copy that is read, where it is one. It isn't evicted meanwhile.
+    pub(crate) lease: Option<Lease>,
+    /// Whether what is read is on this machine.
+    pub(crate) is_local: bool,
     pub(crate) verify: bool,
     pub(crate) blocking: Blocking,
     /// Part of the index was found damaged: the next acquire has it built again.
@@ -90,6 +95,11 @@ impl ShardAccessor {
     /// The shard's full index: what it belongs to, and where each block is.
     pub fn index(&self) -> &dyn FullIndex {
         &*self.shard.index
+    }
+
+    /// Whether all that is read is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.shard.is_local
     }
 
     pub(crate) fn shard(&self) -> &Arc<OpenShard> {

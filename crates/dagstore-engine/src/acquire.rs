@@ -7,13 +7,17 @@ use dagstore_car::CarReader;
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event};
 use dagstore_index::FullIndex;
-use dagstore_mount::{Mount, MountUrl, Stat};
-use dagstore_types::{ErrorKind, ShardError, ShardKey};
+use dagstore_mount::Stat;
+use dagstore_transient::Lease;
+use dagstore_types::{ErrorKind, ShardError, ShardKey, ShardState};
 
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
 use crate::cell::{Reference, Reply};
 use crate::core::Core;
 use crate::error::{car_error, mount_error, shard_error};
+use crate::info::ShardInfo;
+use crate::place::Place;
+use crate::source::{self, NoSource, Source};
 use crate::{Error, Result, inverted};
 
 /// How often a lost index is built again for one acquire.
@@ -36,6 +40,32 @@ pub(crate) async fn acquire(core: &Arc<Core>, key: &str) -> Result<ShardAccessor
         }
         Err(_cell) => acquire_slowly(core, &ShardKey::new(key)?).await,
     }
+}
+
+/// Acquires the shard where its bytes are on this machine and nothing has to be waited for but the opening.
+pub(crate) async fn acquire_local(core: &Arc<Core>, key: &str) -> Result<ShardAccessor> {
+    core.check_active()?;
+    let info = core.catalogue.look(key).and_then(ShardInfo::of_found).ok_or_else(|| core.not_found(key))?;
+    let place = Place::of(&core.registry, &info.url)?;
+    if !place.is_copied() && place.is_local() {
+        return acquire(core, key).await;
+    }
+    let not_local = || Error::NotLocal(info.key.clone());
+    let copies = core.copies.as_ref().ok_or_else(not_local)?;
+    let name = OwnName::new(&info.key, info.registration, info.attempt);
+    // Held until the shard is open, so that the copy isn't evicted meanwhile.
+    let lease = match info.state {
+        ShardState::New | ShardState::Initializing | ShardState::Recovering => return Err(not_local()),
+        ShardState::Errored => match &info.error {
+            Some(error) => return Err(Error::Failed { key: info.key.clone(), source: error.clone() }),
+            None => return Err(not_local()),
+        },
+        ShardState::Destroying => None,
+        ShardState::Available | ShardState::Serving => Some(copies.local(name, None).await.map_err(|_| not_local())?),
+    };
+    let accessor = acquire(core, key).await?;
+    drop(lease);
+    if accessor.is_local() { Ok(accessor) } else { Err(not_local()) }
 }
 
 /// An acquire that never waits would let a loop of them starve all other tasks of its thread.
@@ -101,22 +131,36 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
     let cell = reference.cell().ok_or_else(internal)?;
     let opened = cell.opened(reference.attempt);
     let name = OwnName::new(key, reference.registration, reference.attempt);
-    let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    let shard = opened.get_or_try_init(|| open_anew(core, key, name, &url)).await?;
+    let open_anew = || async {
+        let (url, lease) =
+            cell.with(|state| (state.shard.record().map(|record| record.url.clone()), state.lease.take()));
+        open_anew(core, key, name, &place(core, &url.unwrap_or_default())?, lease.map(|lease| *lease)).await
+    };
+    let shard = opened.get_or_try_init(open_anew).await?;
     if shard.is_index_damaged.load(Ordering::Relaxed) {
-        // The shard was open already, from the source as it was then. What it is now isn't indexed unasked.
-        let mount = mount(core, &url)?;
-        let stat = core.unless_closed(mount.stat()).await.map_err(closing)?;
-        let stat = stat.map_err(|error| Unopened::Failed(mount_error(&error)))?;
-        check_source(&*shard.index, &stat).map_err(Unopened::Failed)?;
+        if shard.lease.is_none() {
+            // The shard was open already, from the source as it was then. What it is now isn't indexed unasked.
+            let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
+            let stat = core.unless_closed(place(core, &url)?.mount.stat()).await.map_err(closing)?;
+            let stat = stat.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+            check_source(&*shard.index, &stat).map_err(Unopened::Failed)?;
+        }
         return Err(Unopened::IndexLost);
     }
     Ok(shard.clone())
 }
 
-fn mount(core: &Core, url: &str) -> Result<Arc<dyn Mount>, Unopened> {
-    let mount = MountUrl::parse(url).and_then(|url| core.registry.instantiate(&url));
-    mount.map_err(|error| Unopened::Failed(mount_error(&error)))
+fn place(core: &Core, url: &str) -> Result<Place, Unopened> {
+    Place::of(&core.registry, url).map_err(|error| Unopened::Failed(mount_error(&error)))
+}
+
+impl From<NoSource> for Unopened {
+    fn from(why: NoSource) -> Self {
+        match why {
+            NoSource::Closing => closing(Error::Closed),
+            NoSource::Failed(error) => Self::Failed(error),
+        }
+    }
 }
 
 /// The reference goes back as from any attempt that may succeed later; who asked then hears that the store is closed.
@@ -124,13 +168,27 @@ fn closing(_: Error) -> Unopened {
     Unopened::Failed(ShardError::new(ErrorKind::Storage, "the store is closing"))
 }
 
-async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: &str) -> Result<Arc<OpenShard>, Unopened> {
-    let mount = mount(core, url)?;
-    let source = core.unless_closed(mount.open()).await.map_err(closing)?;
-    let source = source.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+async fn open_anew(
+    core: &Arc<Core>,
+    key: &ShardKey,
+    name: OwnName,
+    place: &Place,
+    lease: Option<Lease>,
+) -> Result<Arc<OpenShard>, Unopened> {
+    let shared = core.clone();
+    let (source, index) = if place.is_copied() {
+        let index = off_the_runtime(core, move || open_index(&shared, name)).await?;
+        let source = match lease.map(Source::of_copy) {
+            Some(source) if check_source(&*index, &source.stat).is_ok() => source,
+            _ => source::open_copy(core, key, name, place, &index).await?,
+        };
+        (source, Some(index))
+    } else {
+        (source::open_in_place(core, place).await?, None)
+    };
     let (shared, key) = (core.clone(), key.clone());
-    let open = move || {
-        let index = open_index(&shared, name)?;
+    off_the_runtime(core, move || {
+        let index = index.map_or_else(|| open_index(&shared, name), Ok)?;
         check_source(&*index, &source.stat).map_err(Unopened::Failed)?;
         let reader = CarReader::open(source.reader, shared.options.car.clone())
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
@@ -140,13 +198,23 @@ async fn open_anew(core: &Arc<Core>, key: &ShardKey, name: OwnName, url: &str) -
             key,
             index,
             reader,
+            lease: source.lease,
+            is_local: source.is_local,
             verify,
             blocking,
             is_index_damaged: AtomicBool::new(false),
             _counted: counted,
         }))
-    };
-    core.spawn_blocking(open).await.unwrap_or_else(|error| {
+    })
+    .await
+}
+
+/// What `work` gives, done where it may block its thread.
+async fn off_the_runtime<T: Send + 'static>(
+    core: &Core,
+    work: impl FnOnce() -> Result<T, Unopened> + Send + 'static,
+) -> Result<T, Unopened> {
+    core.spawn_blocking(work).await.unwrap_or_else(|error| {
         // A runtime that shuts down is no reason for a shard to fail for good.
         let (kind, text) = if error.is_cancelled() {
             (ErrorKind::Storage, "the store's runtime is shutting down")

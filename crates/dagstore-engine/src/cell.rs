@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
+use dagstore_transient::Lease;
 use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, UnixMillis};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -43,6 +44,8 @@ pub(crate) struct CellState {
     pub(crate) task: Option<Task>,
     /// The source and index that accessors share, while there are any.
     opened: Option<Opened>,
+    /// The copy that was just indexed, for the first accessor.
+    pub(crate) lease: Option<Box<Lease>>,
     /// The cell is out of the catalogue: whoever holds it looks the key up again.
     gone: bool,
 }
@@ -196,6 +199,15 @@ impl Cell {
         }
     }
 
+    /// Keeps the copy that was indexed from being evicted before those who wait for the shard have opened it.
+    pub(crate) fn keep_for_parked(&self, lease: Option<Box<Lease>>) {
+        let unused = self.with(|state| {
+            let lease = lease.filter(|_| state.shard.parked() > 0);
+            std::mem::replace(&mut state.lease, lease)
+        });
+        drop(unused);
+    }
+
     /// Whether nothing is done with the shard, so that its record can be packed; if not, perhaps what it has open can be
     /// closed. Only for a cell that nobody but the catalogue holds.
     pub(crate) fn rest(&self, pressure: bool) -> Rest {
@@ -216,7 +228,20 @@ impl Cell {
 
     /// Closes what is kept open though no accessor uses it.
     pub(crate) fn close_unused(&self) {
-        let unused = self.with(|state| if state.shard.references() == 0 { state.opened.take() } else { None });
+        let unused = self.with(|state| {
+            let opened = if state.shard.references() == 0 { state.opened.take() } else { None };
+            (opened, state.lease.take())
+        });
+        drop(unused);
+    }
+
+    /// Closes a copy that is kept open though no accessor uses it: somebody else needs its room.
+    pub(crate) fn close_unused_copy(&self) {
+        let unused = self.with(|state| {
+            let (_, opened) = state.opened.as_ref()?;
+            let is_unused = state.shard.references() == 0 && opened.get().is_some_and(|shard| shard.lease.is_some());
+            if is_unused { state.opened.take() } else { None }
+        });
         drop(unused);
     }
 
@@ -333,12 +358,15 @@ impl CellState {
     }
 
     /// What is open and neither used nor kept for the next accessor.
-    fn unused(&mut self, shared: &Shared) -> Option<Opened> {
-        if self.opened.is_none() || self.shard.references() > 0 {
-            return None;
+    fn unused(&mut self, shared: &Shared) -> Unused {
+        if self.shard.references() > 0 || (self.opened.is_none() && self.lease.is_none()) {
+            return Unused::default();
         }
-        let is_kept = self.shard.step().is_none() && self.state() == Some(ShardState::Available) && shared.keeps_open();
-        if is_kept { None } else { self.opened.take() }
+        let is_settled = self.shard.step().is_none();
+        let is_working = matches!(self.state(), Some(ShardState::Initializing | ShardState::Recovering));
+        let lease = if is_settled && !is_working { self.lease.take() } else { None };
+        let is_kept = is_settled && self.state() == Some(ShardState::Available) && shared.keeps_open();
+        Unused { opened: if is_kept { None } else { self.opened.take() }, lease }
     }
 
     /// The step is a fact that can't be written for now. Whoever waits behind it is told; what has happened stays.
@@ -360,8 +388,7 @@ struct Outcome {
     persist: bool,
     write_behind: bool,
     rewrite: Option<Registration>,
-    /// Source and index that nobody has open any more. Closing them is I/O, so it waits for the cell to be unlocked.
-    unused: Option<Opened>,
+    unused: Unused,
     /// Dropped to tell them.
     settled: Vec<oneshot::Sender<()>>,
     replies: SmallVec<[(Option<Sender>, Option<Reply>); 1]>,
@@ -398,6 +425,14 @@ impl Outcome {
         }
         self.effects
     }
+}
+
+/// Source, index and copy that nobody has open any more. Closing them is I/O, so it waits for the cell to be unlocked.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "it is only dropped")]
+struct Unused {
+    opened: Option<Opened>,
+    lease: Option<Box<Lease>>,
 }
 
 /// A counted reference to a shard that is Available or Serving. Dropping it is the release: in any thread, with or

@@ -10,11 +10,11 @@ use futures_util::FutureExt;
 
 use crate::cell::Cell;
 use crate::core::Core;
-use crate::error::index_error;
+use crate::error::{copy_error, index_error};
 use crate::inverted;
 
-/// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes rows and
-/// index.
+/// Ends the shard's task and awaits its end, so that nothing can be written behind the clean-up; then removes rows,
+/// index and copy.
 #[tracing::instrument(level = "debug", name = "clean_up", skip_all, fields(key = %cell.key(), %registration))]
 pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registration) {
     if let Some(task) = cell.with(|state| state.task.clone()) {
@@ -22,15 +22,28 @@ pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registra
     }
     let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
     let name = OwnName::new(cell.key(), registration, attempt);
-    let removing = AssertUnwindSafe(inverted::remove_all(&core, name)).catch_unwind().await;
-    let removed = removing.map_or_else(
-        |_| Err(ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program")),
-        |removed| removed.map_err(|error| index_error(&error)),
-    );
+    let removing = async {
+        inverted::remove_all(&core, name).await.map_err(|error| index_error(&error))?;
+        remove_copy(&core, name).await.map_err(|error| copy_error(&error))
+    };
+    let removed = AssertUnwindSafe(removing).catch_unwind().await.unwrap_or_else(|_| {
+        Err(ShardError::new(ErrorKind::Internal, "the clean-up panicked; this is a fault of the program"))
+    });
     let event = match removed {
         Ok(()) => Event::Destroyed { registration },
         Err(error) => Event::CleanupFailed { registration, error },
     };
     core.catalogue.unlink(registration);
     core.tell(&cell, event);
+}
+
+/// Nobody reads the shard any more, and nobody else knows its copy: it goes, pinned or not.
+async fn remove_copy(core: &Core, name: OwnName) -> dagstore_transient::Result<()> {
+    let Some(copies) = &core.copies else { return Ok(()) };
+    // One that an acquire began goes on when nobody waits for it any more.
+    copies.cancel(name).await;
+    match copies.evict(name, true, true).await {
+        Ok(_) | Err(dagstore_transient::Error::NotLocal { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -42,6 +42,9 @@ impl Core {
         self.thawing.close();
         self.fetching.close();
         self.indexing.close();
+        if let Some(copies) = self.copies.clone() {
+            self.spawn(async move { copies.close().await });
+        }
         for cell in self.catalogue.cells() {
             cell.drop_waiters();
             cell.close_unused();

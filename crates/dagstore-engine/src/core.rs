@@ -7,6 +7,7 @@ use dagstore_datastore::Datastore;
 use dagstore_fs::Clock;
 use dagstore_index::IndexRepo;
 use dagstore_mount::Registry;
+use dagstore_transient::Copies;
 use dagstore_types::{ShardKey, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -33,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) datastore: Arc<dyn Datastore>,
     pub(crate) registry: Registry,
     pub(crate) index_repo: Arc<dyn IndexRepo>,
+    /// Local copies of sources that can't be read where they are.
+    pub(crate) copies: Option<Copies>,
     pub(crate) inverted: Option<Inverted>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,

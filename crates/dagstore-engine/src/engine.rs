@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 use crate::accessor::ShardAccessor;
 use crate::cell::Reply;
 use crate::close::CloseOutcome;
+use crate::copies::StoreSources;
 use crate::core::Core;
-use crate::gc::GcReport;
+use crate::gc::{GcOptions, GcReport};
 use crate::info::ShardInfo;
 use crate::inverted::Inverted;
 use crate::loader::Loader;
@@ -33,7 +34,9 @@ use crate::resume::ResumeReport;
 use crate::retry::Retries;
 use crate::shared::Shared;
 use crate::watch::{Failure, Trace, Watched};
-use crate::{Error, Identity, Result, acquire, committer, gc, inverted, quarantine, rest, restore, resume, retry};
+use crate::{
+    Error, Identity, Result, acquire, committer, copies, gc, inverted, quarantine, rest, restore, resume, retry,
+};
 
 /// An open store. Cheap to clone; the store closes with [`close`](Self::close), and stops as in a crash, which loses
 /// nothing, when the last handle is dropped.
@@ -83,7 +86,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
-    /// [`Error::Datastore`].
+    /// [`Error::Datastore`], [`Error::Copies`].
     pub async fn open(parts: Parts, options: Options) -> Result<Self> {
         Ok(Self::open_and(parts, options, |_| ()).await?.0)
     }
@@ -113,22 +116,20 @@ impl Engine {
         let shared = Arc::new(Shared::new(parts.codecs.clone(), options.keep_open));
         let watching = before(&shared);
         let loaded = restore::load(&parts, &options, &shared).await?;
+        let is_new = options.mode == Mode::Active && loaded.catalogue.is_empty();
         let inverted = match parts.inverted {
-            Some(index) => Some(Inverted::open(index).await?),
+            Some(index) => Some(Inverted::open(index, is_new).await?),
             None => None,
         };
-        if let (Some(inverted), Mode::Active) = (&inverted, options.mode)
-            && loaded.catalogue.is_empty()
-            && !inverted.is_complete()
-        {
-            inverted.complete().await?;
-        }
         let hold = parts.hold.take();
+        let sources = Arc::<StoreSources>::default();
+        let copies = copies::open(parts.copies.take(), sources.clone(), &options).await?;
         let core = Arc::new(Core {
             shared,
             datastore: parts.datastore,
             registry: parts.registry,
             index_repo: parts.index_repo,
+            copies,
             inverted,
             clock: parts.clock,
             catalogue: loaded.catalogue,
@@ -152,6 +153,7 @@ impl Engine {
             swept: Mutex::new(GcReport::default()),
             hold: Mutex::new(hold),
         });
+        sources.bind(&core);
         let (committing, committer_ended) = watch::channel(());
         let (resuming, resumed) = watch::channel(None);
         let (mut committer, mut keepers) = (None, Vec::new());
@@ -209,7 +211,7 @@ impl Engine {
         recovered
     }
 
-    /// Destroys the shard: its index and its record, but never its source. When the call returns, the destruction is
+    /// Destroys the shard: its index, its local copy and its record, but never its source. When the call returns, the destruction is
     /// durable. Once it was accepted it is finished even if the process dies.
     ///
     /// # Errors
@@ -318,12 +320,20 @@ impl Engine {
     /// report counts what opening the store has removed, too, unless an earlier report did.
     ///
     /// # Errors
-    /// [`Error::Index`], [`Error::Paused`], [`Error::Closed`].
-    #[tracing::instrument(level = "debug", skip(self))]
+    /// [`Error::Index`], [`Error::Copies`], [`Error::Paused`], [`Error::Closed`].
     pub async fn gc(&self) -> Result<GcReport> {
+        self.gc_with(GcOptions::default()).await
+    }
+
+    /// As [`gc`](Self::gc), and as `options` say.
+    ///
+    /// # Errors
+    /// Those of [`gc`](Self::gc).
+    #[tracing::instrument(level = "debug", skip(self))]
+    pub async fn gc_with(&self, options: GcOptions) -> Result<GcReport> {
         self.core.check_active()?;
         // What is being swept goes on to its end; nobody has to wait for a disk that hangs.
-        self.core.unless_closed(gc::collect(&self.core)).await?
+        self.core.unless_closed(gc::collect(&self.core, options)).await?
     }
 
     /// Waits until all that an earlier process left unfinished is finished, and tells what became of it.

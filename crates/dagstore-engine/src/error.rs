@@ -85,12 +85,29 @@ pub enum Error {
     /// The mount can't be registered.
     #[error(transparent)]
     Mount(#[from] dagstore_mount::Error),
-    /// The mount can't be read at any place, or not on this machine, and this version makes no local copies.
-    #[error("{url} can't be read without a local copy, which this version doesn't make")]
+    /// The mount can't be read at any place, or not on this machine, and the store makes no local copies.
+    #[error("{url} can't be read without a local copy, and the store was opened without a folder for copies")]
     NeedsCopy {
         /// The mount's URL.
         url: String,
     },
+    /// The shard's bytes aren't on this machine, and were wanted only if they were.
+    #[error("the shard {0} isn't on this machine; acquire it, or pin it, to have it fetched")]
+    NotLocal(ShardKey),
+    /// The shard is read where its source is, so there is no local copy of it, and nothing to do with one.
+    #[error("the shard {0} is read where its source is: there is no local copy of it to pin, unpin or evict")]
+    NotCopied(ShardKey),
+    /// Something could not be done with a local copy.
+    #[error("the local copy of shard {key}")]
+    Copy {
+        /// Which shard.
+        key: ShardKey,
+        /// Why.
+        source: dagstore_transient::Error,
+    },
+    /// The folder of local copies can't be read, or not everything could be removed that should.
+    #[error(transparent)]
+    Copies(dagstore_transient::Error),
     /// The datastore failed.
     #[error(transparent)]
     Datastore(#[from] dagstore_datastore::Error),
@@ -175,6 +192,9 @@ impl Error {
             Self::IndexKeepsVanishing(_) => "index-keeps-vanishing",
             Self::Mount(_) => "mount",
             Self::NeedsCopy { .. } => "needs-copy",
+            Self::NotLocal(_) => "not-local",
+            Self::NotCopied(_) => "not-copied",
+            Self::Copy { .. } | Self::Copies(_) => "copy",
             Self::Datastore(_) => "datastore",
             Self::Index(_) => "index",
             Self::NoInvertedIndex => "no-inverted-index",
@@ -200,6 +220,21 @@ pub(crate) fn mount_error(error: &dagstore_mount::Error) -> ShardError {
         Mount::Unavailable { .. } | Mount::Truncated { .. } => ErrorKind::SourceUnavailable,
         Mount::SourceChanged { .. } => ErrorKind::SourceChanged,
         _ => ErrorKind::SourceRejected,
+    };
+    shard_error(kind, error)
+}
+
+/// What a shard keeps of a local copy's error.
+pub(crate) fn copy_error(error: &dagstore_transient::Error) -> ShardError {
+    use dagstore_transient::Error as Copy;
+    let kind = match error {
+        Copy::Source { source, .. } => return mount_error(source),
+        Copy::SourceChanged { .. } => ErrorKind::SourceChanged,
+        // What came short may come whole the next time.
+        Copy::WrongSize { .. } => ErrorKind::SourceUnavailable,
+        Copy::TooLarge { .. } => ErrorKind::LimitExceeded,
+        Copy::ValidatorTooLong { .. } => ErrorKind::SourceRejected,
+        _ => ErrorKind::Storage,
     };
     shard_error(kind, error)
 }

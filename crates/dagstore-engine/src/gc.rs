@@ -9,7 +9,7 @@ use dagstore_types::ShardState;
 use crate::cell::Reply;
 use crate::core::Core;
 use crate::error::with_causes;
-use crate::{Error, Result, inverted};
+use crate::{Error, Result, copies, inverted};
 
 /// What a collection reclaimed, and what it had to leave.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +23,25 @@ pub struct GcReport {
     pub temporaries_removed: usize,
     /// Shards whose destruction was finished.
     pub destroyed: usize,
+    /// Local copies that were removed.
+    pub copies_removed: usize,
+    /// How many bytes these were.
+    pub copy_bytes: u64,
     /// What was left, and why.
     pub kept: Vec<Kept>,
+}
+
+/// What is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GcOptions {
+    /// Nothing is removed, and it is told what would be. Temporary files and rows aren't looked for then.
+    pub dry_run: bool,
+    /// Local copies of shards that nobody reads go, too, if their sources are there: what is read of them is fetched again.
+    /// Those that are pinned stay.
+    pub idle_copies: bool,
+    /// Also those copies go whose sources aren't there, though they may be the last ones.
+    pub force: bool,
 }
 
 /// Something that a collection had to leave.
@@ -37,8 +54,23 @@ pub struct Kept {
     pub why: String,
 }
 
+impl GcReport {
+    fn add(&mut self, other: Self) {
+        self.indices_removed += other.indices_removed;
+        self.rows_removed += other.rows_removed;
+        self.temporaries_removed += other.temporaries_removed;
+        self.destroyed += other.destroyed;
+        self.copies_removed += other.copies_removed;
+        self.copy_bytes += other.copy_bytes;
+        self.kept.extend(other.kept);
+    }
+}
+
 /// Removes what belongs to no shard, and finishes destructions that could not be finished before.
-pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
+pub(crate) async fn collect(core: &Arc<Core>, options: GcOptions) -> Result<GcReport> {
+    if options.dry_run {
+        return preview(core, options).await;
+    }
     sweep(core).await?;
     let mut finished = GcReport::default();
     for key in core.catalogue.keys_in(&[ShardState::Destroying]) {
@@ -60,11 +92,25 @@ pub(crate) async fn collect(core: &Arc<Core>) -> Result<GcReport> {
         Ok(rows) => finished.rows_removed = rows,
         Err(error) => finished.kept.push(kept(&"rows of the inverted index", &with_causes(&error))),
     }
+    finished.add(copies::collect(core, options).await?);
     // Taken last: what a collection has swept that nobody waits for any more is told by the next one.
     let mut report = std::mem::take(&mut *core.swept.lock());
-    report.destroyed += finished.destroyed;
-    report.rows_removed += finished.rows_removed;
-    report.kept.extend(finished.kept);
+    report.add(finished);
+    Ok(report)
+}
+
+/// What a collection would remove.
+async fn preview(core: &Arc<Core>, options: GcOptions) -> Result<GcReport> {
+    let looking = core.clone();
+    let looked = core.spawn_blocking(move || {
+        let mut report = GcReport::default();
+        let names = looking.index_repo.list()?;
+        report.indices_removed = unnamed(&looking, names, &mut report.kept).len();
+        Ok(report)
+    });
+    let mut report = looked.await.unwrap_or(Err(Error::Closed))?;
+    report.destroyed = core.catalogue.keys_in(&[ShardState::Destroying]).len();
+    report.add(copies::collect(core, options).await?);
     Ok(report)
 }
 
@@ -91,6 +137,8 @@ pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
                 Err(error) => report.kept.push(kept(&name, &with_causes(&error))),
             }
         }
+        let copies = copies::collect(&shared, GcOptions::default()).await?;
+        shared.swept.lock().add(copies);
         Ok(())
     });
     sweep.await.unwrap_or(Err(Error::Closed))
@@ -112,8 +160,15 @@ fn look_through(core: &Core) -> Result<Vec<OwnName>> {
     // Told again if it is still so.
     report.kept.clear();
     // Listed before the catalogue is read: a file made in between isn't in the list.
-    let mut names = core.index_repo.list()?;
+    let names = core.index_repo.list()?;
     report.temporaries_removed += core.index_repo.remove_temporaries()?;
+    let unnamed = unnamed(core, names, &mut report.kept);
+    *core.swept.lock() = report;
+    Ok(unnamed)
+}
+
+/// Those of the names that no record names.
+fn unnamed(core: &Core, mut names: Vec<OwnName>, left: &mut Vec<Kept>) -> Vec<OwnName> {
     names.sort_unstable_by_key(|name| name.registration);
     // Before the catalogue: a record that is taken up in between is then in both instead of in neither.
     let quarantined = core.quarantine.read().key_hashes();
@@ -125,13 +180,12 @@ fn look_through(core: &Core) -> Result<Vec<OwnName>> {
             continue;
         }
         if may_be_quarantined {
-            report.kept.push(kept(&name, &"it may belong to a record in quarantine"));
+            left.push(kept(&name, &"it may belong to a record in quarantine"));
             continue;
         }
         unnamed.push(name);
     }
-    *core.swept.lock() = report;
-    Ok(unnamed)
+    unnamed
 }
 
 /// Which of the names, in the order of their registrations, a record names, or will: those of its attempt and of later ones.
@@ -152,6 +206,6 @@ fn current(core: &Core, names: &[OwnName]) -> Vec<bool> {
     is_current
 }
 
-fn kept(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Kept {
+pub(crate) fn kept(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Kept {
     Kept { what: what.to_string(), why: why.to_string() }
 }

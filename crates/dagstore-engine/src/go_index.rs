@@ -1,13 +1,13 @@
 //! go-car's index files: made of a shard's CAR, and held against it.
 
-use std::sync::Arc;
-
 use dagstore_car::{CarReader, GoIndex, GoIndexBuilder, IndexCodec, IndexReport};
-use dagstore_mount::{Mount, MountUrl, Opened};
+use dagstore_fs::OwnName;
+use dagstore_mount::Opened;
 use dagstore_types::{ErrorKind, ShardError, ShardState};
 
 use crate::acquire::check_source;
-use crate::{Engine, Error, Result, ShardAccessor, walk};
+use crate::place::Place;
+use crate::{Engine, Error, Result, ShardAccessor, fetched, walk};
 
 impl Engine {
     /// The index of a shard of this store as go-car makes it, out of the lengths and CIDs in its CAR; with or without identity
@@ -31,8 +31,12 @@ impl Engine {
 
     /// Whether the source of an acquired shard still is what was indexed, though it was changed in its place.
     pub(crate) async fn check_unchanged(&self, shard: &ShardAccessor) -> Result<()> {
-        let mount = self.mount(shard.key().as_str())?;
-        let stat = self.core.unless_closed(mount.stat()).await??;
+        if shard.shard().lease.is_some() {
+            // Nobody changes the store's own copy.
+            return Ok(());
+        }
+        let place = self.place(shard.key().as_str())?;
+        let stat = self.core.unless_closed(place.mount.stat()).await??;
         let failed = |source| Error::Failed { key: shard.key().clone(), source };
         check_source(shard.index(), &stat).map_err(failed)
     }
@@ -60,13 +64,22 @@ impl Engine {
 
     /// The source of a shard, which need not have been indexed.
     async fn source(&self, key: &str) -> Result<Opened> {
-        let mount = self.mount(key)?;
-        Ok(self.core.unless_closed(mount.open()).await??)
+        let place = self.place(key)?;
+        if !place.is_copied() {
+            return Ok(self.core.unless_closed(place.mount.open()).await??);
+        }
+        let info = self.info(key)?;
+        let name = OwnName::new(&info.key, info.registration, info.attempt);
+        let copy = |source| Error::Copy { key: info.key.clone(), source };
+        let copies = self.core.copies.as_ref().ok_or_else(|| Error::NeedsCopy { url: info.url.clone() })?;
+        let stat = self.core.unless_closed(place.mount.stat()).await??;
+        let fetch = fetched::fetch(&self.core, copies, name, &place.mount, &stat, None);
+        let lease = self.core.unless_closed(fetch).await?.map_err(copy)?;
+        Ok(Opened::new(lease.stat(), lease.reader().clone()))
     }
 
-    fn mount(&self, key: &str) -> Result<Arc<dyn Mount>> {
-        let url = MountUrl::parse(&self.info(key)?.url)?;
-        Ok(self.core.registry.instantiate(&url)?)
+    fn place(&self, key: &str) -> Result<Place> {
+        Ok(Place::of(&self.core.registry, &self.info(key)?.url)?)
     }
 
     async fn see_to_index(&self, key: &str, compared: &Opened) -> Result<()> {

@@ -1,15 +1,13 @@
 //! The work on a shard: read its CAR, build and publish its index.
 
-use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dagstore_car::{CarReader, ScanOptions};
 use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event, Refusal};
-use dagstore_index::{IndexBuilder, IndexMeta};
-use dagstore_mount::{Mount, MountUrl, Opened};
+use dagstore_mount::Stat;
+use dagstore_transient::Lease;
 use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
@@ -17,10 +15,11 @@ use tokio::task::JoinError;
 
 use crate::cell::{Cell, Reply};
 use crate::core::Core;
-use crate::error::{car_error, index_error, mount_error};
-use crate::indexer::{Candidate, is_indexed};
+use crate::error::mount_error;
+use crate::indexing::{self, Indexed};
+use crate::place::Place;
 use crate::task::Task;
-use crate::{inverted, publisher, retry};
+use crate::{fetched, inverted, publisher, retry};
 
 /// Shards with no more entries than this are finished together with others: their indices published, their rows loaded.
 pub(crate) const SMALL_ENTRIES: u64 = 16 * 1024;
@@ -35,7 +34,7 @@ enum End {
     /// The source isn't ready: the shard goes to those that wait for theirs.
     NotReady,
     /// The work was begun.
-    Worked(Attempt, Result<(), ShardError>),
+    Worked(Attempt, Result<Option<Box<Lease>>, ShardError>),
 }
 
 /// Where a task has its room from.
@@ -101,7 +100,7 @@ pub(crate) fn finish(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registrat
     begin_task(core, cell, registration, |core, task| async move {
         let add = async {
             let _finishing = room_in(&core.finishing, &task).await.ok_or_else(cancelled)?;
-            inverted::add(&core, name, &task).await
+            inverted::add(&core, name, &task).await.map(|()| None)
         };
         End::Worked(attempt, AssertUnwindSafe(add).catch_unwind().await.unwrap_or_else(|_| Err(panicked())))
     });
@@ -128,8 +127,9 @@ async fn run(
         End::Worked(attempt, _) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
-        End::Worked(attempt, Ok(())) => {
+        End::Worked(attempt, Ok(lease)) => {
             core.catalogue.link(registration, cell.key());
+            cell.keep_for_parked(lease);
             core.tell(&cell, Event::Available { registration, attempt, now });
         }
         End::Worked(attempt, Err(error)) => {
@@ -142,20 +142,23 @@ async fn run(
 
 /// Waits for room and counts the attempt, in this order: an attempt that only waited is none. Then works.
 async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, room: Room, task: &Task) -> End {
-    let mount = mount(core, cell);
+    let place = place(core, cell);
+    let mut seen = None;
     let (starting, thawing) = match room {
         Room::Starting(room) => {
-            if let Ok((mount, _)) = &mount
-                && !task.unless_cancelled(is_ready(core, &**mount)).await.unwrap_or(true)
-            {
-                return End::NotReady;
+            if let Ok(place) = &place {
+                match task.unless_cancelled(look(core, place)).await {
+                    Some(Look::NotReady) => return End::NotReady,
+                    Some(Look::Seen(stat)) => seen = Some(stat),
+                    Some(Look::Failed) | None => {}
+                }
             }
             (Some(room), None)
         }
         Room::Thawing(room) => (None, Some(room)),
     };
     // Nothing has to be fetched of a source on this machine, so it waits for all its room before it begins.
-    let is_here = mount.as_ref().is_ok_and(|(_, is_local)| *is_local && starting.is_some());
+    let is_here = place.as_ref().is_ok_and(|place| place.is_local() && starting.is_some());
     let (mut fetching, mut indexing) = (None, None);
     if is_here {
         indexing = room_in(&core.indexing, task).await;
@@ -165,26 +168,37 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
     let Some(attempt) = begin(core, cell, registration, task).await else { return End::Nothing };
     let name = OwnName::new(cell.key(), registration, attempt);
     let work = async {
-        let (mount, _) = mount?;
-        let opened = task.unless_cancelled(mount.open()).await.ok_or_else(cancelled)?;
-        let opened = opened.map_err(|error| mount_error(&error))?;
-        drop(fetching);
-        if indexing.is_none() {
-            indexing = room_in(&core.indexing, task).await;
-        }
-        let room = indexing.ok_or_else(cancelled)?;
-        let (built, entries) = build(core, cell, name, &*mount, opened, task).await?;
+        let place = place?;
+        let (indexed, lease) = if place.is_copied() {
+            // It is indexed while it is fetched, which takes much longer, so the room for the one is enough.
+            let (indexed, lease) = fetched::index(core, cell, name, &place, seen, task).await?;
+            (indexed, Some(Box::new(lease)))
+        } else {
+            let opened = task.unless_cancelled(place.mount.open()).await.ok_or_else(cancelled)?;
+            let opened = opened.map_err(|error| mount_error(&error))?;
+            drop(fetching.take());
+            if indexing.is_none() {
+                indexing = room_in(&core.indexing, task).await;
+            }
+            if indexing.is_none() {
+                return Err(cancelled());
+            }
+            (indexing::index_source(core, cell, name, &*place.mount, opened, task).await?, None)
+        };
+        let Indexed { builder, entries } = indexed;
         let is_small = entries <= SMALL_ENTRIES;
         // What is left to be done of a large index is work as well, and much of it.
-        let built = if is_small { Some(built) } else { publisher::publish(core, built, task).await.map(|()| None)? };
+        let built =
+            if is_small { Some(builder) } else { publisher::publish(core, builder, task).await.map(|()| None)? };
         let _finishing = room_in(&core.finishing, task).await.ok_or_else(cancelled)?;
         // The next ones may be indexed meanwhile, so that small shards meet.
-        drop((room, starting, thawing));
+        drop((fetching, indexing, starting, thawing));
         start_next(core);
         if let Some(built) = built {
             publisher::publish_together(core, built).await?;
         }
-        inverted::add(core, name, task).await
+        inverted::add(core, name, task).await?;
+        Ok(lease)
     };
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
     End::Worked(attempt, outcome)
@@ -195,26 +209,28 @@ async fn room_in<'a>(rooms: &'a Semaphore, task: &Task) -> Option<SemaphorePermi
     task.unless_cancelled(rooms.acquire()).await?.ok()
 }
 
-/// The mount of the shard's URL, and whether its bytes are on this machine.
-fn mount(core: &Core, cell: &Cell) -> Result<(Arc<dyn Mount>, bool), ShardError> {
+/// The place of the shard's URL.
+fn place(core: &Core, cell: &Cell) -> Result<Place, ShardError> {
     let url = cell.with(|state| state.shard.record().map(|record| record.url.clone())).unwrap_or_default();
-    let mount = || {
-        let mount = MountUrl::parse(&url).and_then(|url| core.registry.instantiate(&url))?;
-        let is_local = mount.capabilities().local;
-        Ok((mount, is_local))
-    };
-    let mount = std::panic::catch_unwind(AssertUnwindSafe(mount)).map_err(|_| panicked())?;
-    mount.map_err(|error| mount_error(&error))
+    let place = std::panic::catch_unwind(AssertUnwindSafe(|| Place::of(&core.registry, &url)));
+    place.map_err(|_| panicked())?.map_err(|error| mount_error(&error))
 }
 
-/// Whether the source can be read at once. One that gives no answer is treated as one that can't; one that fails is left to
-/// the attempt, which tells why.
-async fn is_ready(core: &Core, mount: &dyn Mount) -> bool {
-    let stat = AssertUnwindSafe(async { mount.stat().await }).catch_unwind();
+/// What a first look at a source tells.
+enum Look {
+    Seen(Stat),
+    NotReady,
+    /// The attempt tells why.
+    Failed,
+}
+
+/// Looks whether the source can be read at once. One that gives no answer is treated as one that can't.
+async fn look(core: &Core, place: &Place) -> Look {
+    let stat = AssertUnwindSafe(async { place.mount.stat().await }).catch_unwind();
     match tokio::time::timeout(core.options.stat_deadline, stat).await {
-        Ok(Ok(Ok(stat))) => stat.ready,
-        Ok(Ok(Err(_)) | Err(_)) => true,
-        Err(_) => false,
+        Ok(Ok(Ok(stat))) if stat.ready => Look::Seen(stat),
+        Ok(Ok(Ok(_))) | Err(_) => Look::NotReady,
+        Ok(Ok(Err(_)) | Err(_)) => Look::Failed,
     }
 }
 
@@ -244,73 +260,6 @@ async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, t
     }
 }
 
-/// Builds the index of a source that stays the same meanwhile, and tells how many entries it has, duplicates included.
-async fn build(
-    core: &Arc<Core>,
-    cell: &Arc<Cell>,
-    name: OwnName,
-    mount: &dyn Mount,
-    opened: Opened,
-    task: &Task,
-) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
-    let (shared, indexing, source) = (core.clone(), task.clone(), opened.clone());
-    let cell = cell.clone();
-    let built = core.spawn_blocking(move || index(&shared, &cell, name, source, &indexing)).await;
-    let built = built.unwrap_or_else(|error| Err(died(&error, task)))?;
-    task.unless_cancelled(unchanged(mount, &opened)).await.ok_or_else(cancelled)??;
-    Ok(built)
-}
-
-/// Builds the index. Runs on a blocking thread.
-fn index(
-    core: &Core,
-    cell: &Cell,
-    name: OwnName,
-    opened: Opened,
-    task: &Task,
-) -> Result<(Box<dyn IndexBuilder>, u64), ShardError> {
-    let total_bytes = opened.stat.size;
-    task.progress.set(0, total_bytes);
-    let meta = IndexMeta { name, car_size: total_bytes, validator: opened.stat.validator };
-    let reader = CarReader::open(opened.reader, core.options.car.clone()).map_err(|error| car_error(&error))?;
-    let mut builder = core.index_repo.builder(meta).map_err(|error| index_error(&error))?;
-    let (mut entries, mut refused) = (0, None);
-    let indexer = core.options.indexer.as_deref();
-    let scan = ScanOptions::verifying(core.options.verify_on_index);
-    let scanned = reader.scan(scan, |block| {
-        let candidate = Candidate {
-            shard: cell.key(),
-            multihash: block.multihash,
-            offset: block.offset,
-            data_size: block.data_size,
-        };
-        if is_indexed(indexer, &candidate) {
-            entries += 1;
-            if let Err(error) = builder.add(block.multihash, block.offset, block.data_size) {
-                refused = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
-        task.progress.set(block.end, total_bytes);
-        if task.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    if let Some(error) = refused {
-        return Err(index_error(&error));
-    }
-    scanned.map_err(|error| car_error(&error))?;
-    task.progress.set(total_bytes, total_bytes);
-    Ok((builder, entries))
-}
-
-/// A source that changed while it was read has an index of neither content.
-async fn unchanged(mount: &dyn Mount, opened: &Opened) -> Result<(), ShardError> {
-    let now = mount.stat().await.map_err(|error| mount_error(&error))?;
-    if now.same_content(&opened.stat) {
-        return Ok(());
-    }
-    Err(ShardError::new(ErrorKind::SourceChanged, "the source changed while it was being indexed; recover the shard"))
-}
-
 /// Nobody hears of this one: a task that was asked to end tells no error.
 pub(crate) fn cancelled() -> ShardError {
     ShardError::new(ErrorKind::Internal, "the task was asked to end")
@@ -325,6 +274,6 @@ pub(crate) fn died(error: &JoinError, task: &Task) -> ShardError {
     panicked()
 }
 
-fn panicked() -> ShardError {
+pub(crate) fn panicked() -> ShardError {
     ShardError::new(ErrorKind::Internal, "the task that initialised the shard panicked; this is a fault of the program")
 }

@@ -49,13 +49,13 @@ pub(crate) struct Inverted {
 }
 
 impl Inverted {
-    /// Reads what is known of it.
+    /// Reads what is known of it. That of a new store, which has no shards, has all rows that it should have.
     ///
     /// # Errors
     /// [`Error::Index`](crate::Error::Index).
-    pub(crate) async fn open(index: InvertedIndex) -> Result<Self> {
+    pub(crate) async fn open(index: InvertedIndex, is_new: bool) -> Result<Self> {
         let (is_complete, leftovers) = (index.is_complete().await?, index.leftovers().await?);
-        Ok(Self {
+        let inverted = Self {
             index,
             is_complete: is_complete.into(),
             leftovers: leftovers.into(),
@@ -63,7 +63,11 @@ impl Inverted {
             collecting: tokio::sync::RwLock::default(),
             troubles: Mutex::default(),
             mending: tokio::sync::Mutex::default(),
-        })
+        };
+        if is_new && !is_complete {
+            inverted.complete().await?;
+        }
+        Ok(inverted)
     }
 
     pub(crate) fn degraded(&self) -> Option<dagstore_datastore::Error> {

@@ -12,7 +12,7 @@ use dagstore_fsm::RecoveryPolicy;
 use dagstore_index::{IndexRepo, InvertedIndex};
 use dagstore_mount::Registry;
 
-use crate::{Indexer, Retry};
+use crate::{Indexer, LocalCopies, Retry};
 
 /// The seams of a store.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Where full indices are kept.
     pub index_repo: Arc<dyn IndexRepo>,
+    /// Where local copies are kept of sources that can't be read where they are. Without it no such shard can be registered.
+    pub copies: Option<LocalCopies>,
     /// Which shards have a block, where the store is to know that; it may be in the same datastore. The store closes its
     /// datastore, too.
     pub inverted: Option<InvertedIndex>,

@@ -10,6 +10,7 @@ use dagstore_types::{InvalidKey, ShardKey, ShardRecord};
 
 use crate::core::Core;
 use crate::metrics::Metrics;
+use crate::place::Place;
 use crate::{Error, Result};
 
 /// A registration, to be awaited; see [`Engine::register`](crate::Engine::register).
@@ -50,12 +51,11 @@ impl<'a> Register<'a> {
         let (key, url) = (self.key?, self.url?);
         core.check_room(&key)?;
         core.quarantine.read().check(&key)?;
-        let mount = core.registry.instantiate(&url)?;
-        let capabilities = mount.capabilities();
-        if !capabilities.random_access || !capabilities.opens {
+        let place = Place::of_url(&core.registry, &url)?;
+        if place.is_copied() && core.copies.is_none() {
             return Err(Error::NeedsCopy { url: url.as_str().to_owned() });
         }
-        core.unless_closed(mount.stat()).await??;
+        core.unless_closed(place.mount.stat()).await??;
         let mut permit = core.registering.clone().acquire_owned().await.ok();
         loop {
             core.check_active()?;

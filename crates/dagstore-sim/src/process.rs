@@ -84,6 +84,7 @@ impl Process {
             datastore: store.clone(),
             inverted: Some(inverted),
             codecs: Codecs::default(),
+            copies: None,
             registry,
             index_repo: Arc::new(SimRepo { world: world.clone() }),
             clock: Arc::new(world.clock()),

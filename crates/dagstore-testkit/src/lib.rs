@@ -9,6 +9,7 @@
 //! * [`HeldDatastore`] holds writes until they are released.
 //! * [`RemoteMount`] takes as long to open a source as a test wants, and says that it isn't ready.
 //! * [`SlowDatastore`] takes longer to sync.
+//! * [`WireMount`] serves sources that can be streamed and read in ranges only, counts, breaks off and hangs.
 //! * [`skipped`] is for a test that can't run here: it says so where the count of tests is made.
 //!
 //! Never a dependency of anything but tests and benches.
@@ -24,6 +25,7 @@ mod mount;
 mod remote;
 mod skip;
 mod slow;
+mod wire;
 
 pub use datastore::FaultyDatastore;
 pub use file_system::FaultyFileSystem;
@@ -33,3 +35,4 @@ pub use mount::{Gate, GatedMount};
 pub use remote::{Behaviour, Remote, RemoteMount};
 pub use skip::{fixtures, skipped};
 pub use slow::SlowDatastore;
+pub use wire::{Counts, Wire, WireMount, Wired};

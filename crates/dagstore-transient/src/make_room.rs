@@ -40,6 +40,9 @@ pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, nee
                 return Ok(room);
             }
             if !evict_one(shared).await {
+                if let Some(sources) = &shared.options.sources {
+                    sources.give_back();
+                }
                 let _ = tokio::time::timeout(LOOK_AGAIN, ledger.freed.notified()).await;
             }
         }

@@ -53,8 +53,12 @@ impl Default for Options {
     }
 }
 
-/// Tells whether a source exists.
+/// Tells whether sources exist, and gives back what isn't needed.
 pub trait Sources: Debug + Send + Sync {
     /// Whether the source of this copy was seen to exist just now. The attempt in the name means nothing.
     fn exists(&self, name: OwnName) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+
+    /// A fetch waits for room, and every copy is in use. Whoever keeps leases that nobody needs at the moment drops them. Must
+    /// not wait.
+    fn give_back(&self) {}
 }

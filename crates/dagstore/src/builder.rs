@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dagstore_codec::{Codec, Codecs};
 use dagstore_datastore::Datastore;
-use dagstore_engine::{Engine, Identity, Mode, Options, Parts, Trace, Watched};
+use dagstore_engine::{Engine, Identity, LocalCopies, Mode, Options, Parts, Trace, Watched};
 use dagstore_fs::{Clock, FileSystem, RealFileSystem, SystemClock};
 use dagstore_index::{FingerprintKey, FsIndexRepo, IndexRepo, InvertedIndex, MemoryIndexRepo};
 use dagstore_mount::Registry;
@@ -26,6 +26,7 @@ pub struct Builder {
     registry: Registry,
     clock: Arc<dyn Clock>,
     file_system: Arc<dyn FileSystem>,
+    copies: Option<dagstore_transient::Options>,
     options: Options,
 }
 
@@ -93,6 +94,7 @@ impl Builder {
             registry: Registry::with_defaults(),
             clock: Arc::new(SystemClock),
             file_system: Arc::new(RealFileSystem),
+            copies: Some(dagstore_transient::Options::default()),
             options: Options::default(),
         }
     }
@@ -173,6 +175,21 @@ impl Builder {
     #[must_use]
     pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
         self.file_system = file_system;
+        self
+    }
+
+    /// Changes quota and bounds of the local copies of remote shards, which are kept in the directory. The time and the sources
+    /// are the store's.
+    #[must_use]
+    pub fn configure_copies(mut self, change: impl FnOnce(&mut dagstore_transient::Options)) -> Self {
+        change(self.copies.get_or_insert_default());
+        self
+    }
+
+    /// Keeps no local copies: sources that can't be read where they are can't be registered.
+    #[must_use]
+    pub fn without_copies(mut self) -> Self {
+        self.copies = None;
         self
     }
 
@@ -258,6 +275,13 @@ impl Builder {
         let file_system = self.file_system;
         let identity = identify(&*databases.records, &*file_system, directory.as_ref(), self.options.mode).await?;
         let key = FingerprintKey(identity.fingerprint_key);
+        let copies = match (self.copies, &directory) {
+            (Some(mut options), Some(directory)) => {
+                options.clock = self.clock.clone();
+                Some(LocalCopies { file_system: file_system.clone(), directory: directory.copies(), options })
+            }
+            _ => None,
+        };
         let index_repo: Arc<dyn IndexRepo> = match (self.index_repo, &directory) {
             (Some(index_repo), _) => index_repo,
             (None, None) => Arc::new(MemoryIndexRepo::new()),
@@ -268,6 +292,7 @@ impl Builder {
             (None, Some(directory)) => Arc::new(FsIndexRepo::open(file_system, &directory.indices(), key)?),
         };
         let parts = Parts {
+            copies,
             inverted: databases.inverted.map(|datastore| InvertedIndex::new(datastore, key)),
             datastore: databases.records,
             codecs: self.codecs,

@@ -4,6 +4,7 @@
 //! lock              held while the store is open
 //! store-id          32 hexadecimal digits: the store whose files these are
 //! index/            full indices
+//! copies/           local copies of remote shards
 //! redb/, rocksdb/   the datastore, where it is an embedded one
 //! ```
 
@@ -50,6 +51,11 @@ impl Directory {
     /// The folder of the full indices.
     pub(crate) fn indices(&self) -> PathBuf {
         self.path.join("index")
+    }
+
+    /// The folder of the local copies.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.path.join("copies")
     }
 
     /// Whether the directory is a store's already.

@@ -41,9 +41,9 @@ use std::ops::Deref;
 pub use builder::{Backend, Builder};
 pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
-    BlockEntry, Candidate, Engine, Error, Failure, Finding, GcReport, Identity, Indexer, Kept, Mode, Operation,
-    Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
-    ShardBlockstore, ShardInfo, Trace, Verified, Verify, Watched,
+    BlockEntry, Candidate, Engine, Error, Failure, Finding, GcOptions, GcReport, Identity, Indexer, Kept, Mode,
+    Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
+    ShardBlockstore, ShardCopy, ShardInfo, Trace, Verified, Verify, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
 pub use error::OpenError;
@@ -71,6 +71,8 @@ pub use dagstore_redb as redb;
 /// The backend on RocksDB.
 #[cfg(feature = "rocksdb")]
 pub use dagstore_rocksdb as rocksdb;
+/// Local copies of remote shards.
+pub use dagstore_transient as copies;
 
 /// An open store; all it can do is in the methods of [`Engine`], which it dereferences to.
 #[derive(Debug, Clone)]

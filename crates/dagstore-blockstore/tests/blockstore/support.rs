@@ -48,6 +48,7 @@ impl World {
         let parts = Parts {
             datastore: Arc::new(FaultyDatastore::in_memory()),
             codecs: Codecs::default(),
+            copies: None,
             registry,
             index_repo: self.index_repo.clone(),
             inverted: Some(InvertedIndex::new(Arc::new(self.inverted.clone()), KEY)),

@@ -17,7 +17,7 @@ fn what_can_not_be_registered_leaves_nothing() {
         (&["absent:b.car", "--key", "k"], 1, "the scheme \"absent\" is unknown; known are: bytes, file, http, https"),
         (&["file:///srv/a b.car"], 1, "it has spaces, control characters or letters beyond ASCII"),
         (&["file://host/b.car"], 1, "a file URL has an absolute path"),
-        (&["https://pieces.example/b.car"], 1, "https://pieces.example/b.car can't be read without a local copy"),
+        (&["https://pieces.example/b.car"], 1, "https://pieces.example/b.car can't be read"),
         (&["https://user:secret@pieces.example/b.car"], 1, "https://***@pieces.example/b.car\" is no mount URL"),
         (&["https://pieces.example/b.car?sig=secret"], 1, "the parameter sig is a secret"),
         (&["http://127.0.0.1/b.car"], 1, "127.0.0.1 is no public address"),

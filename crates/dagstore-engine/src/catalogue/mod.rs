@@ -20,6 +20,7 @@ use self::by_registration::ByRegistration;
 use self::packed::{Packed, shorten, spread};
 use crate::accessor::OpenShard;
 use crate::cell::{Cell, Rest};
+use crate::info::ShardInfo;
 use crate::shared::Shared;
 
 /// How many parts the catalogue has, each behind a lock of its own.
@@ -151,6 +152,16 @@ impl Catalogue {
     pub(crate) fn unavailable(&self, registration: Registration) -> Option<ShardKey> {
         let is_unavailable = |state| !is_available(state) && state != ShardState::Destroying;
         self.with_registration(registration, is_unavailable).map(|(key, _)| key)
+    }
+
+    /// The key of the shard with this registration, whatever its state.
+    pub(crate) fn find(&self, registration: Registration) -> Option<ShardKey> {
+        if let Some((key, _)) = self.with_registration(registration, |_| true) {
+            return Some(key);
+        }
+        // One that was never indexed. There are copies of few of these.
+        let of_it = self.all().filter_map(ShardInfo::of_found).find(|info| info.registration == registration);
+        of_it.map(|info| info.key)
     }
 
     fn with_registration(

@@ -4,6 +4,7 @@
 
 mod collecting;
 mod concurrency;
+mod copies;
 mod crash;
 mod damage;
 mod dropped;

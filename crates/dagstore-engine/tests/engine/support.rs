@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use dagstore_codec::{Codec, Codecs, encode_row};
 use dagstore_datastore::{Datastore, DatastoreExt, Namespace, RowPage};
-use dagstore_engine::{Engine, Error, Mode, Options, Parts, ShardAccessor};
-use dagstore_fs::{Clock, SystemClock};
+use dagstore_engine::{Engine, Error, LocalCopies, Mode, Options, Parts, ShardAccessor};
+use dagstore_fs::{Clock, RealFileSystem, SystemClock};
 use dagstore_index::conformance::KEY;
 use dagstore_index::{IndexRepo, InvertedIndex, MemoryIndexRepo};
 use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::cars::{self, TestCar};
-use dagstore_testkit::{FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore, Remote, RemoteMount};
+use dagstore_testkit::{
+    FaultyDatastore, Gate, GatedMount, HangingMount, HeldDatastore, Remote, RemoteMount, Wire, WireMount,
+};
 use dagstore_types::{ErrorKind, ShardRecord, ShardState, UnixMillis};
 use futures_util::{FutureExt, TryStreamExt};
+use tempfile::TempDir;
 
 pub(crate) const URL: &str = "gated:shard";
 
@@ -35,6 +38,11 @@ pub(crate) struct World {
     pub(crate) gate: Arc<Gate>,
     pub(crate) remote: Arc<Remote>,
     remote_template: RemoteMount,
+    pub(crate) wire: Arc<Wire>,
+    wire_template: WireMount,
+    /// Where local copies are, for a store that makes some.
+    pub(crate) copies: Option<TempDir>,
+    pub(crate) quota_bytes: Option<u64>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) car: TestCar,
     pub(crate) codec: Option<Arc<dyn Codec>>,
@@ -46,6 +54,7 @@ impl World {
         let (template, gate) = GatedMount::template(car.bytes.clone());
         let index_repo = Arc::new(MemoryIndexRepo::new());
         let (remote_template, remote) = RemoteMount::template(car.bytes.clone());
+        let (wire_template, wire) = WireMount::template();
         Self {
             datastore: FaultyDatastore::in_memory(),
             index_repo,
@@ -54,6 +63,10 @@ impl World {
             gate,
             remote,
             remote_template,
+            wire,
+            wire_template,
+            copies: None,
+            quota_bytes: None,
             clock: Arc::new(SystemClock),
             car,
             codec: None,
@@ -74,12 +87,40 @@ impl World {
         world
     }
 
+    /// A world whose store makes local copies, within a quota maybe.
+    pub(crate) fn with_copies(quota_bytes: Option<u64>) -> Self {
+        let mut world = Self::new();
+        world.copies = Some(tempfile::tempdir().unwrap());
+        world.quota_bytes = quota_bytes;
+        world
+    }
+
+    fn local_copies(&self) -> Option<LocalCopies> {
+        let mut options = dagstore_transient::Options::default();
+        options.quota_bytes = self.quota_bytes;
+        options.keep_free_bytes = 0;
+        options.checkpoint_bytes = 64 << 10;
+        options.chunk_bytes = 32 << 10;
+        let directory = self.copies.as_ref()?.path().to_owned();
+        Some(LocalCopies { file_system: Arc::new(RealFileSystem), directory, options })
+    }
+
+    /// The names of the files in the folder of the copies, with their sizes.
+    pub(crate) fn copy_files(&self) -> Vec<(String, u64)> {
+        let entries = std::fs::read_dir(self.copies.as_ref().unwrap()).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len())).collect();
+        files.sort();
+        files
+    }
+
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::new();
         registry.register("gated", self.template.clone()).unwrap();
         registry.register("bytes", BytesMount::template()).unwrap();
         registry.register("hanging", HangingMount::default()).unwrap();
         registry.register("remote", self.remote_template.clone()).unwrap();
+        registry.register("wire", self.wire_template.clone()).unwrap();
         registry
     }
 
@@ -88,6 +129,7 @@ impl World {
         Parts {
             datastore: Arc::new(self.datastore.clone()),
             codecs,
+            copies: self.local_copies(),
             registry: self.registry(),
             index_repo: self.index_repo.clone(),
             inverted: Some(InvertedIndex::new(Arc::new(self.inverted.clone()), KEY)),

@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 
 use dagstore_datastore::ErrorClass;
 use dagstore_engine::Error;
-use dagstore_testkit::cars;
+use dagstore_testkit::{Wired, cars};
 use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
 use futures_util::FutureExt;
 
@@ -136,6 +136,36 @@ async fn fault_05_a_destroyed_shard_leaves_nothing_to_the_next_of_its_key() {
     world.crash(engine).await;
     assert_eq!((world.open().await.shards().len(), world.indices()), (0, 0));
     assert_eq!(world.inverted_rows().await, 0, "rows of the inverted index were left behind");
+}
+
+#[tokio::test]
+async fn fault_05_a_destroyed_shard_leaves_no_copy() {
+    let car = cars::numbered(64, 4096);
+    let world = World::with_copies(None);
+    world.wire.put("a", Wired::new(car.bytes.clone(), 1));
+    world.wire.change("a", |source| source.hangs_at = Some(200_000));
+    let engine = world.open().await;
+    engine.register("a", "wire:a").detached().await.unwrap();
+    until("half of it is there", || engine.copies().iter().any(|copy| copy.info.done >= 131_072)).await;
+    engine.destroy("a").await.unwrap();
+    assert_eq!((world.copy_files(), engine.copies().len()), (Vec::new(), 0), "a copy was left behind");
+
+    // Nor does a fetch that an acquire has begun outlive the shard.
+    world.wire.change("a", |source| source.hangs_at = None);
+    engine.register("a", "wire:a").await.unwrap();
+    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
+    engine.evict("a", false).await.unwrap();
+    world.wire.change("a", |source| source.hangs_at = Some(200_000));
+    let mut acquire = Box::pin(engine.acquire("a"));
+    assert!(acquire.as_mut().now_or_never().is_none());
+    until("half of it is there", || {
+        assert!(acquire.as_mut().now_or_never().is_none());
+        engine.copies().iter().any(|copy| copy.info.done >= 131_072)
+    })
+    .await;
+    drop(acquire);
+    engine.destroy("a").await.unwrap();
+    assert_eq!((world.copy_files(), engine.copies().len()), (Vec::new(), 0), "a copy was left behind");
 }
 
 #[tokio::test]
