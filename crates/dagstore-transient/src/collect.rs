@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use dagstore_fs::OwnName;
 use dagstore_types::UnixMillis;
 
+use crate::chunks::Chunks;
 use crate::make_room::remove;
 use crate::names::Id;
 use crate::sidecar::Form;
@@ -44,6 +45,8 @@ pub enum CopyState {
     Complete,
     /// A user's own file, used where it is.
     Foreign,
+    /// Chunks of a source that is read piecewise ([`Copies::remote`]).
+    Chunks,
 }
 
 /// What a collection did, or would have done.
@@ -69,12 +72,15 @@ pub struct GcEntry {
 }
 
 impl Copies {
-    /// All copies, in the order of their names.
+    /// All copies in the order of their names, and behind them all chunks likewise. A registration that is read piecewise while
+    /// its copy is being fetched is in both.
     pub fn list(&self) -> Vec<CopyInfo> {
-        self.shared.state.lock().slots.values().filter_map(info).collect()
+        let state = self.shared.state.lock();
+        let copies = state.slots.values().filter_map(info);
+        copies.chain(state.chunks.values().filter_map(|chunks| info_of_chunks(chunks))).collect()
     }
 
-    /// How many bytes of disk are taken or promised, partial copies, sidecars and files of unknown origin included. It is
+    /// How many bytes of disk are taken or promised, partial copies, chunks, sidecars and files of unknown origin included. It is
     /// never more than the quota, unless a smaller quota was set for a folder that has more.
     pub fn used_bytes(&self) -> u64 {
         self.shared.ledger.taken()
@@ -88,7 +94,8 @@ impl Copies {
         }
     }
 
-    /// Keeps a copy from being evicted until it is unpinned. Durable at return; where the copy is being fetched, as soon as
+    /// Keeps a copy, or the chunks of it that there are, from being evicted until it is unpinned. A copy takes over the pin of its
+    /// chunks. Durable at return; where the copy is being fetched, as soon as
     /// that is complete, or with the next checkpoint.
     ///
     /// # Errors
@@ -110,16 +117,26 @@ impl Copies {
 
     async fn set_pinned(&self, name: OwnName, is_pinned: bool) -> Result<()> {
         let id = Id::of(name);
-        {
+        let (is_written_by_a_fetch, chunks) = {
             let state = self.shared.state.lock();
             let slot = state.slots.get(&id).filter(|slot| !matches!(slot.held, Held::Nothing));
-            let slot = slot.ok_or(Error::NotLocal { name })?;
-            slot.marks.is_pinned.store(is_pinned, Ordering::Relaxed);
-            if let Held::Fetching(_) = slot.held {
-                return Ok(());
+            let chunks = state.chunks.get(&id).filter(|chunks| chunks.room().is_some()).cloned();
+            if slot.is_none() && chunks.is_none() {
+                return Err(Error::NotLocal { name });
             }
+            if let Some(slot) = slot {
+                slot.marks.is_pinned.store(is_pinned, Ordering::Relaxed);
+            }
+            if let Some(chunks) = &chunks {
+                chunks.is_pinned.store(is_pinned, Ordering::Relaxed);
+            }
+            (matches!(slot, Some(Slot { held: Held::Fetching(_), .. })), chunks)
+        };
+        if let Some(chunks) = chunks {
+            let shared = Arc::clone(&self.shared);
+            off_the_runtime(name, move || chunks.write_pin(&shared, is_pinned)).await?;
         }
-        self.write_marks(id).await
+        if is_written_by_a_fetch { Ok(()) } else { self.write_marks(id).await }
     }
 
     /// Writes down whether a copy is pinned and when it was used.
@@ -144,29 +161,47 @@ impl Copies {
         .await
     }
 
-    /// Removes a copy, partial or complete, and returns how many bytes that were. `source_was_seen` tells whether the source
-    /// exists: otherwise the copy may be the last one, and stays. With `force` it goes for all that, and though it is pinned
-    /// or open; readers stay good, and its room counts until the last of them has gone. Of a user's own file only the
-    /// adoption is forgotten. A crash right after may bring the copy back.
+    /// Removes a copy, partial or complete, and its chunks, and returns how many bytes that were. `source_was_seen` tells whether the
+    /// source exists: otherwise the copy may be the last one, and stays; chunks never are. With `force` it goes for all that, and
+    /// though it is pinned or open; readers stay good, and its room counts until the last of them has gone. Of a user's own
+    /// file only the adoption is forgotten. A crash right after may bring the copy back.
     ///
     /// # Errors
     /// [`Error::Kept`] with the reason, [`Error::NotLocal`], [`Error::Io`].
     pub async fn evict(&self, name: OwnName, source_was_seen: bool, force: bool) -> Result<u64> {
         let id = Id::of(name);
         let check = |slot: &Slot| may_be_evicted(slot, source_was_seen, force);
-        let turn = {
+        let (turn, chunks) = {
             let state = self.shared.state.lock();
             let slot = state.slots.get(&id).filter(|slot| !matches!(slot.held, Held::Nothing));
-            let slot = slot.ok_or(Error::NotLocal { name })?;
+            let chunks = state.chunks.get(&id).filter(|chunks| chunks.room().is_some()).cloned();
+            if slot.is_none() && chunks.is_none() {
+                return Err(Error::NotLocal { name });
+            }
             // A fetch has the turn until it ends; everybody else has it for moments.
-            check(slot).map_err(|reason| Error::Kept { name, reason })?;
-            Arc::clone(&slot.turn)
+            let allowed = slot.map_or(Ok(()), check);
+            let allowed = allowed.and_then(|()| chunks.as_ref().map_or(Ok(()), |chunks| chunks_may_go(chunks, force)));
+            allowed.map_err(|reason| Error::Kept { name, reason })?;
+            (slot.map(|slot| Arc::clone(&slot.turn)), chunks)
         };
-        let turn = turn.lock_owned().await;
-        remove(&self.shared, id, turn, check).await
+        let bytes = match turn {
+            Some(turn) => remove(&self.shared, id, turn.lock_owned().await, check).await?,
+            None => 0,
+        };
+        Ok(bytes + if let Some(chunks) = chunks { self.drop_chunks(chunks).await? } else { 0 })
     }
 
-    /// Removes every copy that nobody names, unless it is in use, being fetched or pinned. `named` is asked once for each;
+    async fn drop_chunks(&self, chunks: Arc<Chunks>) -> Result<u64> {
+        let shared = Arc::clone(&self.shared);
+        off_the_runtime(chunks.name, move || {
+            let bytes = chunks.drop_files(&shared)?;
+            shared.forget_chunks_if_empty(&chunks);
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Removes every copy and all chunks that nobody names, unless it is in use, being fetched or pinned. `named` is asked once for each;
     /// the attempt in the name means nothing. With `dry_run` it only tells. Files that bear a name of ours without a sidecar
     /// that claims them are told and kept, and all others aren't even told. Of a user's own file only the adoption
     /// is forgotten.
@@ -203,6 +238,25 @@ impl Copies {
             };
             report.entries.push(GcEntry { name: name.to_string(), bytes, kept });
         }
+        let chunks: Vec<_> = self.shared.state.lock().chunks.values().cloned().collect();
+        for chunks in chunks {
+            let Some(bytes) = chunks.room() else { continue };
+            let allowed = if named(&chunks.name) { Err(Reason::Named) } else { chunks_may_go(&chunks, false) };
+            let name = chunks.name.to_string();
+            let removed = match allowed {
+                Ok(()) if !dry_run => self.drop_chunks(chunks).await.map(drop),
+                Ok(()) => Ok(()),
+                Err(reason) => {
+                    report.entries.push(GcEntry { name, bytes, kept: Some(reason) });
+                    continue;
+                }
+            };
+            let kept = removed.map(|()| report.freed_bytes += bytes).err().map(|error| {
+                failed.get_or_insert(error);
+                Reason::Failed
+            });
+            report.entries.push(GcEntry { name, bytes, kept });
+        }
         failed.map_or(Ok(report), Err)
     }
 
@@ -216,6 +270,16 @@ impl Copies {
         let state = self.shared.state.lock();
         let allowed = state.slots.get(&id).map_or(Ok(()), check);
         allowed.map(|()| bytes).map_err(|reason| Error::Kept { name, reason })
+    }
+}
+
+/// Chunks are never the last of anything.
+fn chunks_may_go(chunks: &Chunks, force: bool) -> Result<(), Reason> {
+    match () {
+        () if force => Ok(()),
+        () if chunks.is_wanted() => Err(Reason::InUse),
+        () if chunks.is_pinned() => Err(Reason::Pinned),
+        () => Ok(()),
     }
 }
 
@@ -258,4 +322,16 @@ fn info(slot: &Slot) -> Option<CopyInfo> {
     };
     let (is_pinned, last_use) = (slot.marks.is_pinned(), slot.marks.used());
     Some(CopyInfo { name: slot.name, state, size, done, is_pinned, is_in_use: slot.is_wanted(), last_use })
+}
+
+fn info_of_chunks(chunks: &Chunks) -> Option<CopyInfo> {
+    Some(CopyInfo {
+        name: chunks.name,
+        state: CopyState::Chunks,
+        size: Some(chunks.stat.size),
+        done: chunks.present_bytes()?,
+        is_pinned: chunks.is_pinned(),
+        is_in_use: chunks.is_wanted(),
+        last_use: chunks.used(),
+    })
 }

@@ -47,7 +47,8 @@ impl Copies {
         file_system.create_directory(directory).map_err(failed("create the directory", directory))?;
         let ledger = Ledger::new(options.quota_bytes, options.keep_free_bytes);
         let directory = directory.to_owned();
-        let shared = Shared { file_system, directory, options, ledger, state: Mutex::default() };
+        let (requests, closing) = (Arc::default(), watch::channel(false).0);
+        let shared = Shared { file_system, directory, options, ledger, state: Mutex::default(), requests, closing };
         let state = look_at_all(&shared)?;
         *shared.state.lock() = state;
         Ok(Self { shared: Arc::new(shared) })
@@ -143,7 +144,8 @@ impl Copies {
         true
     }
 
-    /// Ends all fetches and begins no new one. Leases stay good. At return no fetch is under way.
+    /// Ends all fetches and requests and begins no new one. Leases stay good, and readers read what is on disk. At return no
+    /// fetch is under way.
     pub async fn close(&self) {
         let names: Vec<_> = {
             let mut state = self.shared.state.lock();
@@ -158,9 +160,11 @@ impl Copies {
                 let _ = fetching.cancel.send(true);
             }
         }
+        self.shared.closing.send_replace(true);
         for name in names {
             self.cancel(name).await;
         }
+        drop(self.shared.requests.write().await);
     }
 
     /// Uses a user's own file, where it is, as the copy of one registration. It is never written, renamed or removed, and

@@ -95,6 +95,30 @@ pub enum Error {
         /// Which copy.
         name: OwnName,
     },
+    /// The source can't be read piecewise.
+    #[error("the source of {name} can't be read piecewise, because {why}; fetch a copy of all of it")]
+    NeedsCopy {
+        /// Which copy.
+        name: OwnName,
+        /// Why.
+        why: &'static str,
+    },
+    /// The source gave nothing for too long.
+    #[error("the source of the copy {name} gave nothing in {waited:?}; try again, or raise the idle time-out")]
+    Idle {
+        /// Which copy.
+        name: OwnName,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A read that has to wait for the source was made on the one thread that could bring it.
+    #[error(
+        "{name} can't be read here: this thread runs the runtime that would fetch it; read on a thread for blocking work"
+    )]
+    WrongThread {
+        /// Which copy.
+        name: OwnName,
+    },
     /// The fetch was cancelled.
     #[error("the fetch of the copy {name} was cancelled")]
     Cancelled {
@@ -211,12 +235,15 @@ impl Error {
             | Self::TooManyWaiters { .. }
             | Self::DiskFull { .. }
             | Self::Io { .. }
+            | Self::Idle { .. }
             | Self::Cancelled { .. }
             | Self::BrokeOff { .. }
             | Self::Damaged { .. } => ErrorClass::Transient,
             Self::SourceChanged { .. }
             | Self::TooLarge { .. }
             | Self::NotLocal { .. }
+            | Self::NeedsCopy { .. }
+            | Self::WrongThread { .. }
             | Self::Stopped { .. }
             | Self::Unfit { .. }
             | Self::ValidatorTooLong { .. }

@@ -52,6 +52,13 @@ pub(crate) async fn supervise(
     let held = settled.unwrap_or(Held::Nothing);
     let (shared, id) = (&job.shared, Id::of(job.name));
     let before = shared.state.lock().slots.get_mut(&id).map(|slot| std::mem::replace(&mut slot.held, held));
+    let is_there = result.is_ok();
+    if is_there {
+        // From now on whoever wants chunks finds the copy; those who have them read it as well.
+        let shared = Arc::clone(shared);
+        let replaced = tokio::task::spawn_blocking(move || shared.replace_chunks(id)).await;
+        drop(replaced);
+    }
     drop((before, turn));
     // Where nobody waits for the copy any more, it can be evicted from now on.
     shared.ledger.freed.notify_one();
@@ -86,6 +93,10 @@ async fn run(job: &Arc<Job>, observer: Option<Box<dyn Observer>>) -> Result<Side
     // A copy that was whole when the process ended lacks its name alone.
     let is_whole = is_continued && from == stat.size;
     let writer = if is_whole { writer } else { pump(job, writer, job.stream(from, &stat).await).await? };
+    let chunks = job.shared.state.lock().chunks.get(&Id::of(job.name)).cloned();
+    if chunks.is_some_and(|chunks| chunks.is_pinned()) {
+        job.marks.is_pinned.store(true, Ordering::Relaxed);
+    }
     off_the_runtime(job.name, move || writer.finish()).await
 }
 
@@ -219,6 +230,7 @@ async fn pump(job: &Job, writer: Writer, bytes: Result<ByteStream>) -> Result<Wr
     let (mut idle, mut writing) = (Some(writer), None);
     let mut buffer = Vec::new();
     let mut cancelled = job.cancelled.clone();
+    let waited = job.shared.options.idle_timeout;
     loop {
         let is_due = buffer.len() >= most || end.is_some() && !buffer.is_empty();
         if is_due && let Some(mut writer) = idle.take() {
@@ -233,10 +245,11 @@ async fn pump(job: &Job, writer: Writer, bytes: Result<ByteStream>) -> Result<Wr
                 writing = None;
                 idle = Some(written.map_err(|error| broke_off(job.name, &error))??);
             }
-            piece = bytes.next(), if end.is_none() && buffer.len() < most => match piece {
-                Some(Ok(piece)) => buffer.extend_from_slice(&piece),
-                Some(Err(error)) => end = Some(Err(Error::of_source(job.name, error))),
-                None => end = Some(Ok(())),
+            piece = tokio::time::timeout(waited, bytes.next()), if end.is_none() && buffer.len() < most => match piece {
+                Ok(Some(Ok(piece))) => buffer.extend_from_slice(&piece),
+                Ok(Some(Err(error))) => end = Some(Err(Error::of_source(job.name, error))),
+                Ok(None) => end = Some(Ok(())),
+                Err(_) => end = Some(Err(Error::Idle { name: job.name, waited })),
             },
             () = is_told(&mut cancelled), if end.is_none() => end = Some(Err(Error::Cancelled { name: job.name })),
         }

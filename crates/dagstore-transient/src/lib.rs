@@ -2,6 +2,8 @@
 //!
 //! * [`Copies`] is a folder of them: [`Copies::fetch`] makes or finds the copy of one registration and gives a [`Lease`].
 //! * [`Observer`] sees the bytes while they pass, so that a shard is indexed while it is fetched.
+//! * [`Copies::remote`] reads a source piecewise without a copy of all of it: a [`RemoteReader`], and chunks on disk
+//!   (`docs/format/chunks.md`).
 //! * [`Options`] sets quota, checkpoints and bounds; [`Sources`] tells whether a source exists before its copy is evicted.
 //!
 //! A copy is a plain file with the source's bytes. Beside it stands a sidecar, which says whose it is and how much of it is
@@ -10,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod chunks;
 mod collect;
 mod copies;
 mod error;
@@ -25,6 +28,7 @@ mod sidecar;
 mod state;
 mod writer;
 
+pub use chunks::RemoteReader;
 pub use collect::{CopyInfo, CopyState, GcEntry, GcReport};
 pub use copies::Copies;
 pub use error::{Error, ErrorClass, Reason};

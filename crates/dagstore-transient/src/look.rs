@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dagstore_fs::{FileSystem, ReadAtExt};
 
 use crate::Result;
+use crate::chunks::{load_all, unclaimed};
 use crate::error::failed;
 use crate::names::{Id, Kind, Paths, parse};
 use crate::sidecar::{Form, Sidecar, may_begin, remove_file};
@@ -50,12 +51,13 @@ fn size_of(file_system: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Reads the folder. Of everything in it only sidecars that a crash left unfinished are removed.
+/// Reads the folder. Of everything in it only sidecars and tables that a crash left unfinished are removed, and chunks of which
+/// there is a copy.
 pub(crate) fn look_at_all(shared: &Shared) -> Result<State> {
     let directory = &shared.directory;
     let entries = shared.file_system.list(directory).map_err(failed("list", directory))?;
     let mut state = State::default();
-    let mut data = BTreeMap::new();
+    let (mut data, mut tables, mut chunks) = (BTreeMap::new(), Vec::new(), Vec::new());
     for entry in entries.into_iter().filter(|entry| entry.is_file) {
         let Some((name, kind)) = parse(&entry.name) else { continue };
         let id = Id::of(name);
@@ -73,10 +75,16 @@ pub(crate) fn look_at_all(shared: &Shared) -> Result<State> {
             Kind::Partial | Kind::Copy => {
                 data.insert(entry.name, (id, entry.size));
             }
+            Kind::ChunkTable => tables.push((name, entry.size)),
+            Kind::Chunks => chunks.push((name, entry)),
         }
     }
     data.retain(|_, (id, _)| !state.slots.contains_key(id));
-    state.strays = data.into_iter().map(|(name, (_, size))| (name, shared.ledger.existing(size))).collect();
+    let unknown = load_all(shared, &mut state, tables)?;
+    let of_chunks =
+        chunks.into_iter().filter(|(name, _)| unclaimed(&state, *name)).map(|(_, entry)| (entry.name, entry.size));
+    let strays = data.into_iter().map(|(name, (_, size))| (name, size)).chain(unknown).chain(of_chunks);
+    state.strays = strays.map(|(name, size)| (name, shared.ledger.existing(size))).collect();
     Ok(state)
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dagstore_fs::OwnName;
+use dagstore_types::UnixMillis;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::chunks::{drop_least_recently_used, last_use_of_idle};
 use crate::error::{Reason, failed};
 use crate::look::look;
 use crate::names::Id;
@@ -50,9 +52,15 @@ pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, nee
     tokio::time::timeout(waited, room).await.unwrap_or(Err(Error::NoRoom { name, needed, waited }))
 }
 
-/// Evicts what was used least recently of all that nobody holds, and returns whether there was such a thing.
+/// Evicts what was used least recently of all that nobody holds, and returns whether there was such a thing. Where there is
+/// none, chunks go that are being read: who reads them goes on without, which is less than to make a copy wait.
 async fn evict_one(shared: &Arc<Shared>) -> bool {
     let mut tried = BTreeSet::new();
+    let oldest_copy = least_recently_used(shared, &tried).map(|(id, ..)| used(shared, id));
+    let is_first = |chunks| oldest_copy.is_none_or(|copy| chunks <= copy);
+    if last_use_of_idle(shared).is_some_and(is_first) && drop_chunks(shared, false).await {
+        return true;
+    }
     while let Some((id, name, is_known)) = least_recently_used(shared, &tried) {
         tried.insert(id);
         if !is_known && !sees_source(shared, id, name).await {
@@ -65,7 +73,19 @@ async fn evict_one(shared: &Arc<Shared>) -> bool {
             return true;
         }
     }
-    false
+    drop_chunks(shared, true).await
+}
+
+async fn drop_chunks(shared: &Arc<Shared>, though_read: bool) -> bool {
+    let shared = Arc::clone(shared);
+    let dropped = tokio::task::spawn_blocking(move || {
+        drop_least_recently_used(&shared, |chunks| though_read || !chunks.is_wanted())
+    });
+    dropped.await.unwrap_or(false)
+}
+
+fn used(shared: &Shared, id: Id) -> UnixMillis {
+    shared.state.lock().slots.get(&id).map_or(UnixMillis(0), |slot| slot.marks.used())
 }
 
 /// The copy to evict first, apart from those that were tried, and whether it is known not to be the last of its content.

@@ -35,12 +35,23 @@ pub(crate) struct Paths {
     pub(crate) partial: PathBuf,
     /// All of them.
     pub(crate) copy: PathBuf,
+    /// Chunks of the source, in the order in which they came.
+    pub(crate) chunks: PathBuf,
+    /// Whose they are, and which.
+    pub(crate) table: PathBuf,
 }
 
 impl Paths {
     pub(crate) fn new(directory: &Path, id: Id) -> Self {
         let path = |extension| directory.join(format!("{}.{extension}", id.file_name()));
-        Self { sidecar: path("meta"), temporary: path("meta-new"), partial: path("part"), copy: path("copy") }
+        Self {
+            sidecar: path("meta"),
+            temporary: path("meta-new"),
+            partial: path("part"),
+            copy: path("copy"),
+            chunks: path("chunks"),
+            table: path("chunks-table"),
+        }
     }
 }
 
@@ -51,6 +62,8 @@ pub(crate) enum Kind {
     Temporary,
     Partial,
     Copy,
+    Chunks,
+    ChunkTable,
 }
 
 /// `None` for every name that isn't exactly one of ours.
@@ -61,6 +74,8 @@ pub(crate) fn parse(file_name: &str) -> Option<(OwnName, Kind)> {
         "meta-new" => Kind::Temporary,
         "part" => Kind::Partial,
         "copy" => Kind::Copy,
+        "chunks" => Kind::Chunks,
+        "chunks-table" => Kind::ChunkTable,
         _ => return None,
     };
     let name = OwnName::parse(stem)?;
@@ -82,6 +97,8 @@ mod tests {
             (paths.temporary, Kind::Temporary),
             (paths.partial, Kind::Partial),
             (paths.copy, Kind::Copy),
+            (paths.chunks, Kind::Chunks),
+            (paths.table, Kind::ChunkTable),
         ];
         for (path, kind) in own {
             assert_eq!(path.parent(), Some(Path::new("d")));

@@ -32,12 +32,21 @@ pub struct Options {
     /// Looks whether sources exist, for copies of which that isn't known in this run: without it such copies are never
     /// evicted to make room, because each could be the last.
     pub sources: Option<Arc<dyn Sources>>,
+    /// How many bytes a chunk of a source has that is read piecewise ([`Copies::remote`](crate::Copies::remote)): as much is
+    /// asked for, kept and checked at once. Between 1 and 16 MiB; chunks of another size that are on disk are thrown away.
+    pub remote_chunk_bytes: u32,
+    /// How many bytes behind what is asked for are fetched with it at most, where a source is read in order.
+    pub read_ahead_bytes: u64,
+    /// After how much time without a byte a source counts as gone: between two pieces of a stream, and for each MiB that
+    /// is begun of a ranged read.
+    pub idle_timeout: Duration,
     /// Tells the time of use.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
-    /// No quota, 1 GiB kept free, checkpoints of 8 MiB, pieces of 1 MiB, 1,024 fetches that wait for up to 10 minutes.
+    /// No quota, 1 GiB kept free, checkpoints of 8 MiB, pieces of 1 MiB, 1,024 fetches that wait for up to 10 minutes, chunks
+    /// of 64 KiB with up to 1 MiB read ahead, 2 minutes for a source that gives nothing.
     fn default() -> Self {
         Self {
             quota_bytes: None,
@@ -48,6 +57,9 @@ impl Default for Options {
             room_deadline: Duration::from_mins(10),
             use_step: Duration::from_mins(10),
             sources: None,
+            remote_chunk_bytes: 64 << 10,
+            read_ahead_bytes: 1 << 20,
+            idle_timeout: Duration::from_mins(2),
             clock: Arc::new(SystemClock),
         }
     }

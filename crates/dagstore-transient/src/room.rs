@@ -64,6 +64,11 @@ impl Ledger {
         Some(Room { ledger: Arc::clone(self), held: Mutex::new(Sums { taken: bytes, unwritten: bytes }) })
     }
 
+    /// Whether a copy waits for room.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// A place among those who wait, unless there are as many as `most`.
     pub(crate) fn wait(&self, most: usize) -> Option<Waiting<'_>> {
         let add = |waiting| (waiting < most).then_some(waiting + 1);

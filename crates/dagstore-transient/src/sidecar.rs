@@ -212,16 +212,17 @@ fn length_of(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(NO_VALIDATOR)
 }
 
-struct Fields<'a>(&'a [u8]);
+/// What is left of some bytes to be taken apart.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    fn text(&mut self, length: u32) -> Option<String> {
+    pub(crate) fn text(&mut self, length: u32) -> Option<String> {
         let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
         std::str::from_utf8(taken).ok().map(str::to_owned)

@@ -10,6 +10,7 @@ use dagstore_types::UnixMillis;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::chunks::Chunks;
 use crate::names::{Id, Paths};
 use crate::room::{Ledger, Room};
 use crate::sidecar::{Form, Sidecar};
@@ -24,6 +25,10 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     /// Held for moments only, never across I/O or a wait.
     pub(crate) state: Mutex<State>,
+    /// Read-locked by every request for a chunk, so that closing waits for them.
+    pub(crate) requests: Arc<tokio::sync::RwLock<()>>,
+    /// Told when the copies are closed.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -39,6 +44,8 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) slots: BTreeMap<Id, Slot>,
+    /// The registrations of which there are chunks, or that are read piecewise.
+    pub(crate) chunks: BTreeMap<Id, Arc<Chunks>>,
     /// Files that bear our names without a sidecar that says so: kept, counted and shown.
     pub(crate) strays: BTreeMap<String, Room>,
     pub(crate) is_closed: bool,

@@ -32,6 +32,12 @@ pub(crate) struct Manners {
     pub(crate) hangs_at: Option<u64>,
     pub(crate) is_gone: bool,
     pub(crate) piece_bytes: usize,
+    /// How many bytes too many a ranged read gives, or too few.
+    pub(crate) read_off_by: isize,
+    /// How long each ranged read takes.
+    pub(crate) read_takes: Duration,
+    pub(crate) read_fails: bool,
+    pub(crate) read_panics: bool,
 }
 
 /// A remote source.
@@ -41,6 +47,8 @@ pub(crate) struct Source {
     pub(crate) streams: AtomicUsize,
     pub(crate) stats: AtomicUsize,
     pub(crate) given: AtomicU64,
+    /// The ranged reads, each with its place and length.
+    pub(crate) reads: Mutex<Vec<(u64, usize)>>,
     /// Told when a stream hangs.
     pub(crate) hangs: Notify,
 }
@@ -55,13 +63,22 @@ impl Source {
             hangs_at: None,
             is_gone: false,
             piece_bytes: 1000,
+            read_off_by: 0,
+            read_takes: Duration::ZERO,
+            read_fails: false,
+            read_panics: false,
         };
         let (streams, stats) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { manners: manners.into(), streams, stats, given: AtomicU64::new(0), hangs: Notify::new() })
+        let (given, reads, hangs) = (AtomicU64::new(0), Mutex::default(), Notify::new());
+        Arc::new(Self { manners: manners.into(), streams, stats, given, reads, hangs })
     }
 
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn reads(&self) -> Vec<(u64, usize)> {
+        self.reads.lock().clone()
     }
 
     pub(crate) fn given(&self) -> u64 {
@@ -117,6 +134,26 @@ impl Mount for Remote {
             async move { next(&source, &manners, at?).await }
         });
         Ok(Streamed::new(stat, bytes))
+    }
+
+    async fn read(&self, at: u64, len: usize, of: &Stat) -> Result<Bytes> {
+        self.0.reads.lock().push((at, len));
+        let manners = self.0.manners.lock().clone();
+        assert!(!manners.read_panics, "planted");
+        tokio::time::sleep(manners.read_takes).await;
+        if !of.same_content(&self.0.now()?) {
+            return Err(Error::SourceChanged { place: "source".to_owned() });
+        }
+        if manners.read_fails {
+            return Err(Error::from_io("source", io::Error::other("it broke off")));
+        }
+        let data = &manners.data;
+        let start = usize::try_from(at).unwrap().min(data.len());
+        let end = (start + len).min(data.len());
+        if manners.read_off_by > 0 {
+            return Ok([&data[start..end], &vec![0; manners.read_off_by.unsigned_abs()]].concat().into());
+        }
+        Ok(data.slice(start..end - manners.read_off_by.unsigned_abs()))
     }
 }
 
