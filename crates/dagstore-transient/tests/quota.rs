@@ -4,15 +4,14 @@
 mod common;
 
 use std::future::Future;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::weighing::Weighing;
 use common::{Source, content, disk_use, files, mount, name, open_with, options, read, until};
-use dagstore_fs::{DirectoryEntry, FileSystem, OwnName, ReadAt, RealFileSystem, WriteFile};
+use dagstore_fs::OwnName;
 use dagstore_testkit::FaultyFileSystem;
 use dagstore_transient::{Copies, CopyState, Error, Options, Sources};
 
@@ -24,82 +23,11 @@ fn with_quota(quota_bytes: u64) -> Options {
     options
 }
 
-/// Weighs the directory before and after each call.
-#[derive(Debug, Clone)]
-struct Weighing {
-    directory: PathBuf,
-    most: Arc<AtomicU64>,
-    calls: Arc<AtomicUsize>,
-}
-
-impl Weighing {
-    fn call<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let done = call();
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.most.fetch_max(disk_use(&self.directory), Ordering::Relaxed);
-        done
-    }
-}
-
-#[derive(Debug)]
-struct WeighedFile(Weighing, Box<dyn WriteFile>);
-
-impl io::Write for WeighedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.call(|| self.1.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.1.flush()
-    }
-}
-
-impl WriteFile for WeighedFile {
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.call(|| Ok(()))
-    }
-}
-
-impl FileSystem for Weighing {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        self.call(|| RealFileSystem.open(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        Ok(Box::new(WeighedFile(self.clone(), self.call(|| RealFileSystem.create(path))?)))
-    }
-
-    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
-        Ok(Box::new(WeighedFile(self.clone(), self.call(|| RealFileSystem.append(path, length))?)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(|| RealFileSystem.rename(from, to))
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call(|| RealFileSystem.remove(path))
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        RealFileSystem.create_directory(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        RealFileSystem.list(directory)
-    }
-
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        self.call(|| Ok(()))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forty_copies_and_sixteen_readers_stay_within_a_quota_of_ten() {
     let directory = tempfile::tempdir().unwrap();
-    let most = Arc::<AtomicU64>::default();
-    let weighing = Weighing { directory: directory.path().to_owned(), most: Arc::clone(&most), calls: Arc::default() };
-    let calls = Arc::clone(&weighing.calls);
+    let weighing = Weighing::new(directory.path());
+    let (most, calls) = (Arc::clone(&weighing.most), Arc::clone(&weighing.calls));
     let quota = 10 * MIB as u64;
     let mut settings = with_quota(quota);
     (settings.chunk_bytes, settings.checkpoint_bytes) = (128 << 10, 256 << 10);

@@ -86,11 +86,13 @@ impl Asking {
         let mut closing = self.shared.closing.subscribe();
         let length = usize::try_from(len).map_err(|_| Error::NeedsCopy { name, why: "so much isn't read at once" })?;
         let bytes = tokio::select! {
+            // Where they are closed, nothing is asked at all.
+            biased;
+            _ = closing.wait_for(|is_closed| *is_closed) => return Err(Error::Closed),
             answer = tokio::time::timeout(waited, self.mount.read(at, length, stat)) => {
                 let answer = answer.map_err(|_| Error::Idle { name, waited })?;
                 answer.map_err(|error| Error::of_source(name, error))?
             }
-            _ = closing.wait_for(|is_closed| *is_closed) => return Err(Error::Closed),
         };
         if bytes.len() == length {
             return Ok(bytes);

@@ -1,6 +1,8 @@
 //! A source that misbehaves on purpose, and what the tests share.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod weighing;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use dagstore_fs::{FileSystem, OwnName, ReadAtExt};
 use dagstore_mount::{Capabilities, Error, Mount, Result, Stat, Streamed};
 use dagstore_testkit::FaultyFileSystem;
-use dagstore_transient::{Copies, Lease, Observer, Options};
+use dagstore_transient::{Copies, Lease, Observer, Options, RemoteReader};
 use dagstore_types::{Attempt, Registration, ShardKey};
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -185,6 +187,27 @@ pub(crate) fn mount(source: &Arc<Source>) -> Arc<dyn Mount> {
 
 pub(crate) fn name(number: u64) -> OwnName {
     OwnName::new(&ShardKey::new(&format!("shard {number}")).unwrap(), Registration(number), Attempt(1))
+}
+
+/// Chunks of 1,000 bytes, and nothing read ahead.
+pub(crate) fn small_chunks() -> Options {
+    let mut settings = options();
+    (settings.remote_chunk_bytes, settings.read_ahead_bytes) = (1000, 0);
+    settings
+}
+
+/// Reads the content that a source has now.
+pub(crate) async fn remote(copies: &Copies, number: u64, source: &Arc<Source>) -> RemoteReader {
+    copies.remote(name(number), mount(source), source.now().unwrap()).await.unwrap()
+}
+
+/// The error of the crate in one of the system's.
+pub(crate) fn inside(error: &io::Error) -> dagstore_transient::Error {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<dagstore_transient::Error>())
+        .expect("an error of ours")
+        .clone()
 }
 
 /// Bytes that differ from place to place, and from seed to seed.
