@@ -23,7 +23,7 @@ use crate::Result;
 use crate::names::Id;
 use crate::room::Room;
 
-pub(crate) use load::{load_all, unclaimed};
+pub(crate) use load::{Listed, load_all};
 pub use reader::RemoteReader;
 pub(crate) use room::{drop_least_recently_used, last_use_of_idle};
 
@@ -182,20 +182,28 @@ impl Chunks {
         })
     }
 
-    /// What to wait for and what to ask for, so that all of these come that aren't on disk. Neighbours are asked for
-    /// together, and with the last one up to `ahead` more.
-    fn plan(&self, numbers: RangeInclusive<u64>, ahead: u64) -> (Vec<Flight>, Vec<Request>) {
+    /// What to wait for and what to ask for, so that all of these come of which no bytes are known, and that aren't on disk
+    /// where that is believed. Neighbours are asked for together, and with the last one up to `ahead` more.
+    fn plan(
+        &self,
+        numbers: RangeInclusive<u64>,
+        known: &BTreeMap<u64, Bytes>,
+        ahead: u64,
+        believes_disk: bool,
+    ) -> (Vec<Flight>, Vec<Request>) {
         let mut inner = self.inner.lock();
         let (mut flights, mut requests) = (Vec::<Flight>::new(), Vec::new());
         let last = *numbers.end();
         let mut run: Option<RangeInclusive<u64>> = None;
         for number in numbers {
-            if inner.is_missing(number) {
+            let is_due = !known.contains_key(&number);
+            if is_due && inner.is_missing(number, believes_disk) {
                 run = Some(*run.as_ref().map_or(&number, RangeInclusive::start)..=number);
                 continue;
             }
             requests.extend(run.take());
-            if let Some(flight) = inner.flights.get(&number)
+            if is_due
+                && let Some(flight) = inner.flights.get(&number)
                 && flights.last().is_none_or(|known| known.first != flight.first)
             {
                 flights.push(flight.clone());
@@ -203,7 +211,7 @@ impl Chunks {
         }
         if let Some(run) = run {
             let most = last.saturating_add(ahead).min(self.count() - 1);
-            let end = (last + 1..=most).take_while(|number| inner.is_missing(*number)).last();
+            let end = (last + 1..=most).take_while(|number| inner.is_missing(*number, true)).last();
             requests.push(*run.start()..=end.unwrap_or(last));
         }
         let begin = |numbers: RangeInclusive<u64>| {
@@ -227,8 +235,9 @@ impl Chunks {
 }
 
 impl Inner {
-    fn is_missing(&self, number: u64) -> bool {
+    fn is_missing(&self, number: u64, believes_disk: bool) -> bool {
         let places = self.files.as_ref().and_then(|files| files.places.as_ref());
-        !places.is_some_and(|places| places.contains_key(&number)) && !self.flights.contains_key(&number)
+        let is_on_disk = believes_disk && places.is_some_and(|places| places.contains_key(&number));
+        !is_on_disk && !self.flights.contains_key(&number)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dagstore_fs::{FileSystem, ReadAtExt};
 
 use crate::Result;
-use crate::chunks::{load_all, unclaimed};
+use crate::chunks::{Listed, load_all};
 use crate::error::failed;
 use crate::names::{Id, Kind, Paths, parse};
 use crate::sidecar::{Form, Sidecar, may_begin, remove_file};
@@ -57,7 +57,7 @@ pub(crate) fn look_at_all(shared: &Shared) -> Result<State> {
     let directory = &shared.directory;
     let entries = shared.file_system.list(directory).map_err(failed("list", directory))?;
     let mut state = State::default();
-    let (mut data, mut tables, mut chunks) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut data, mut chunks) = (BTreeMap::new(), Listed::new());
     for entry in entries.into_iter().filter(|entry| entry.is_file) {
         let Some((name, kind)) = parse(&entry.name) else { continue };
         let id = Id::of(name);
@@ -75,15 +75,13 @@ pub(crate) fn look_at_all(shared: &Shared) -> Result<State> {
             Kind::Partial | Kind::Copy => {
                 data.insert(entry.name, (id, entry.size));
             }
-            Kind::ChunkTable => tables.push((name, entry.size)),
-            Kind::Chunks => chunks.push((name, entry)),
+            Kind::ChunkTable => chunks.entry(id).or_default()[0] = Some(entry.size),
+            Kind::Chunks => chunks.entry(id).or_default()[1] = Some(entry.size),
         }
     }
     data.retain(|_, (id, _)| !state.slots.contains_key(id));
-    let unknown = load_all(shared, &mut state, tables)?;
-    let of_chunks =
-        chunks.into_iter().filter(|(name, _)| unclaimed(&state, *name)).map(|(_, entry)| (entry.name, entry.size));
-    let strays = data.into_iter().map(|(name, (_, size))| (name, size)).chain(unknown).chain(of_chunks);
+    let of_chunks = load_all(shared, &mut state, chunks)?;
+    let strays = data.into_iter().map(|(name, (_, size))| (name, size)).chain(of_chunks);
     state.strays = strays.map(|(name, size)| (name, shared.ledger.existing(size))).collect();
     Ok(state)
 }

@@ -161,6 +161,7 @@ async fn a_full_disk_and_one_that_is_to_stay_free_keep_nothing_and_fail_nothing(
     let reader = remote(&copies, 0, &source).await;
     file_system.set_full(true);
     assert_eq!(reader.read(0, 2_000).await.unwrap(), data[..2_000]);
+    until("the writing has failed", || copies.used_bytes() == 0).await;
     file_system.set_full(false);
     assert_eq!(reader.read(2_000, 2_000).await.unwrap(), data[2_000..4_000]);
     until("it is written", || done(&copies, 0) == 2_000).await;

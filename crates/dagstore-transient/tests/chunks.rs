@@ -245,6 +245,7 @@ async fn another_content_is_an_error_and_the_old_chunks_go() {
         .unwrap()
         .map(|bytes| assert_eq!(bytes, old[..10]))
         .unwrap();
+    settled(&copies, 1_000).await;
     assert_eq!(files(directory.path()).len(), 2);
 }
 
@@ -399,6 +400,8 @@ async fn chunks_beside_a_copy_are_removed_by_the_next_opening() {
     assert_eq!(files(directory.path()).len(), 4);
     let copies = small(directory.path());
     assert_eq!((copies.list().len(), files(directory.path()).len()), (1, 2));
+    copies.evict(name(1), true, true).await.unwrap();
+    assert_eq!(copies.used_bytes(), 0, "what was removed is counted");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use dagstore_fs::{FileSystem, OwnName, ReadAt, ReadAtExt};
+use dagstore_fs::{FileSystem, ReadAt, ReadAtExt};
 use dagstore_mount::Stat;
 use dagstore_types::UnixMillis;
 use parking_lot::Mutex;
@@ -137,19 +137,21 @@ impl Chunks {
     }
 }
 
+/// The files of one registration in a listing: a table's size, and that of its chunks.
+pub(crate) type Listed = BTreeMap<Id, [Option<u64>; 2]>;
+
 /// Takes over every table in the folder. What stands beside a complete copy is removed, and so are tables that a crash left
-/// unfinished. Returns the tables that aren't ours, with their sizes.
-pub(crate) fn load_all(shared: &Shared, state: &mut State, tables: Vec<(OwnName, u64)>) -> Result<Vec<(String, u64)>> {
-    let mut unknown = Vec::new();
-    for (name, size) in tables {
-        let id = Id::of(name);
+/// unfinished. Returns the files that no table claims, with their sizes.
+pub(crate) fn load_all(shared: &Shared, state: &mut State, listed: Listed) -> Result<Vec<(String, u64)>> {
+    let mut strays = Vec::new();
+    for (id, [table_size, data_size]) in listed {
         let paths = shared.paths(id);
         let file_system = &*shared.file_system;
         let Some(table) = read_table(file_system, &paths.table, &paths.chunks, id)? else {
-            if !remove_unfinished(file_system, &paths.table, &paths.chunks)? {
-                let name = paths.table.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                unknown.push((name, size));
-            }
+            let is_gone = table_size.is_none() || remove_unfinished(file_system, &paths.table, &paths.chunks)?;
+            let left = [(&paths.table, table_size.filter(|_| !is_gone)), (&paths.chunks, data_size)];
+            let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            strays.extend(left.into_iter().filter_map(|(path, size)| Some((named(path), size?))));
             continue;
         };
         let has_copy = |held: &Held| matches!(held, Held::OnDisk(copy) if copy.serves(None));
@@ -161,17 +163,11 @@ pub(crate) fn load_all(shared: &Shared, state: &mut State, tables: Vec<(OwnName,
         let turn = Arc::<Mutex<()>>::default();
         let chunks = Chunks::new(table.header.name, stat, table.header.chunk_bytes, turn);
         chunks.set_used(table.used, table.is_pinned);
-        let data = open(file_system, &paths.chunks)?.map_or(0, |file| file.size());
-        let room = shared.ledger.existing(size.saturating_add(data));
+        let room = shared.ledger.existing(table_size.unwrap_or(0).saturating_add(data_size.unwrap_or(0)));
         chunks.inner.lock().files = Some(table.files(room, false));
         state.chunks.insert(id, Arc::new(chunks));
     }
-    Ok(unknown)
-}
-
-/// Whether no table claims a file of chunks.
-pub(crate) fn unclaimed(state: &State, name: OwnName) -> bool {
-    !state.chunks.contains_key(&Id::of(name))
+    Ok(strays)
 }
 
 /// Removes a table that has no more than the beginning of one, and returns whether it was such a one. There is no file of

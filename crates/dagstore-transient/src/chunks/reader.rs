@@ -23,9 +23,6 @@ use crate::{Copies, Error, Lease, Result, off_the_runtime};
 /// A read that begins no further behind the end of the one before goes on with it: between two blocks of a CAR there is a
 /// length and a CID.
 const NEAR_BYTES: u64 = 128;
-/// How often one read looks for bytes that are on disk and then aren't what they were.
-const MOST_ROUNDS: usize = 8;
-
 /// A remote source that is read piecewise: what was read before comes from disk, and everything else is asked for in chunks.
 ///
 /// It is a [`ReadAt`], which blocks. It may be used on threads without a runtime, on those for blocking work, and on the
@@ -171,8 +168,8 @@ impl RemoteReader {
     ///
     /// # Errors
     /// [`Error::Source`], [`Error::SourceChanged`], [`Error::WrongSize`], [`Error::Idle`] as the source gives cause;
-    /// [`Error::NotLocal`], [`Error::BrokeOff`], [`Error::Damaged`], [`Error::Closed`], and [`Error::Io`] where a copy can't
-    /// be read.
+    /// [`Error::NotLocal`], [`Error::BrokeOff`], [`Error::Closed`]; [`Error::Io`] and [`Error::Damaged`] where a copy can't be
+    /// read.
     pub async fn read(&self, at: u64, len: usize) -> Result<Bytes> {
         let len = self.within(at, len);
         if len == 0 {
@@ -262,8 +259,9 @@ impl Inner {
         }
         let numbers = chunks.numbers(at, len as u64);
         let mut pieces = BTreeMap::new();
-        for _ in 0..MOST_ROUNDS {
-            let (flights, requests) = chunks.plan(numbers.clone(), ahead);
+        // What is on disk, and then turns out not to be what it was, is asked for in the second round.
+        for believes_disk in [true, false] {
+            let (flights, requests) = chunks.plan(numbers.clone(), &pieces, ahead, believes_disk);
             for request in requests {
                 self.handle.spawn(self.asking.clone().fly(request));
             }
@@ -271,14 +269,28 @@ impl Inner {
                 let mut outcome = flight.outcome;
                 let ended = |_| Error::BrokeOff { name: chunks.name, why: "its request has ended".to_owned() };
                 let bytes = outcome.wait_for(Option::is_some).await.map_err(ended)?.clone();
-                pieces.insert(flight.first, bytes.unwrap_or(Ok(Bytes::new()))?);
+                let bytes = bytes.unwrap_or(Ok(Bytes::new()))?;
+                let of_it = (flight.first..).zip(0..bytes.len().div_ceil(chunks.chunk_bytes as usize));
+                let of_it = of_it.filter(|(number, _)| numbers.contains(number));
+                pieces.extend(of_it.map(|(number, place)| {
+                    let start = place * chunks.chunk_bytes as usize;
+                    (number, bytes.slice(start..bytes.len().min(start + chunks.chunk_bytes as usize)))
+                }));
             }
-            if let Some(bytes) = self.assemble(at, len, numbers.clone(), &pieces).await? {
-                return Ok(bytes);
+            if let Some((last, bytes)) = pieces.last_key_value() {
+                chunks.remember(*last, bytes);
+            }
+            if numbers.clone().any(|number| !pieces.contains_key(&number)) {
+                pieces = self.add_from_disk(numbers.clone(), pieces).await?;
             }
         }
-        let path = self.asking.shared.paths(chunks.id()).chunks;
-        Err(Error::Damaged { path, what: "it doesn't keep what is written" })
+        let mut buffer = BytesMut::zeroed(len);
+        for (number, bytes) in &pieces {
+            copy(bytes, chunks.start_of(*number), at, &mut buffer);
+        }
+        let is_all = numbers.clone().all(|number| pieces.contains_key(&number));
+        let ended = Error::BrokeOff { name: chunks.name, why: "a request brought too little".to_owned() };
+        if is_all { Ok(buffer.freeze()) } else { Err(ended) }
     }
 
     /// Reads the copy that has taken the place of the chunks, where there is one.
@@ -297,40 +309,25 @@ impl Inner {
         .await
     }
 
-    /// Puts together what came, by the first chunk of each piece, and what is on disk. `None` where a chunk that was on disk
-    /// turns out not to be.
-    async fn assemble(
+    /// Adds the chunks that are on disk to those that came.
+    async fn add_from_disk(
         &self,
-        at: u64,
-        len: usize,
         numbers: RangeInclusive<u64>,
-        pieces: &BTreeMap<u64, Bytes>,
-    ) -> Result<Option<Bytes>> {
-        let Asking { shared, chunks, .. } = &self.asking;
-        let came = |number: u64| {
-            let (first, bytes) = pieces.range(..=number).next_back()?;
-            let start = usize::try_from(chunks.start_of(number - first)).ok().filter(|start| *start < bytes.len())?;
-            let end = bytes.len().min(start + usize::try_from(chunks.length_of(number)).ok()?);
-            Some(bytes.slice(start..end))
-        };
-        let from_requests: BTreeMap<u64, Bytes> =
-            numbers.clone().filter_map(|number| Some((number, came(number)?))).collect();
-        if let Some((last, bytes)) = from_requests.last_key_value() {
-            chunks.remember(*last, bytes);
-        }
-        let is_all = numbers.clone().all(|number| from_requests.contains_key(&number));
-        let (shared, chunks) = (Arc::clone(shared), Arc::clone(chunks));
-        let put_together = move || {
-            let mut buffer = BytesMut::zeroed(len);
+        mut pieces: BTreeMap<u64, Bytes>,
+    ) -> Result<BTreeMap<u64, Bytes>> {
+        let Asking { shared, chunks, .. } = self.asking.clone();
+        let name = chunks.name;
+        off_the_runtime(name, move || {
             for number in numbers {
-                let known = from_requests.get(&number).cloned();
-                let Some(bytes) = known.or_else(|| chunks.read_chunk(&shared, number)) else { return Ok(None) };
-                copy(&bytes, chunks.start_of(number), at, &mut buffer);
+                if !pieces.contains_key(&number)
+                    && let Some(bytes) = chunks.read_chunk(&shared, number)
+                {
+                    pieces.insert(number, bytes);
+                }
             }
-            Ok(Some(buffer.freeze()))
-        };
-        // Without the disk nothing blocks.
-        if is_all { put_together() } else { off_the_runtime(self.asking.chunks.name, put_together).await }
+            Ok(pieces)
+        })
+        .await
     }
 }
 

@@ -51,6 +51,13 @@ impl Disk {
         self.0.lock().images.clone()
     }
 
+    /// What a power cut leaves now at the least: synced bytes under synced names.
+    pub(crate) fn least(&self) -> Image {
+        let inner = self.0.lock();
+        let synced = |number: &usize| inner.files[*number].synced.clone();
+        inner.synced_names.iter().map(|(path, number)| (path.clone(), synced(number))).collect()
+    }
+
     pub(crate) fn names(&self) -> Vec<PathBuf> {
         self.0.lock().names.keys().cloned().collect()
     }

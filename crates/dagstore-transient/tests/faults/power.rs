@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dagstore_transient::{Copies, Error};
 
-use crate::common::{Source, content, mount, name, open_on, read};
+use crate::common::{Source, content, mount, name, open_on, read, remote, small_chunks, until};
 use crate::disk::{Disk, Image};
 
 const FOLDER: &str = "copies";
@@ -79,4 +79,69 @@ async fn a_cut_costs_no_more_than_what_came_since_the_last_checkpoint() {
         least = least.min(again);
     }
     assert_eq!(least, 0, "a copy that was complete was never used");
+}
+
+/// A life of chunks: written twice, pinned, of another content, replaced by a copy.
+#[tokio::test]
+async fn fault_10_a_power_cut_at_any_moment_leaves_chunks_of_the_content_or_none() {
+    let disk = Disk::default();
+    let [old, new] = [content(4, 5_500), content(5, 4_500)];
+    let source = Source::new(old.clone(), Some("v1"));
+    let open = |disk: &Disk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
+    let copies = open(&disk);
+    let written = async |bytes: u64| {
+        until("it is written", || copies.list().last().is_some_and(|info| info.done == bytes)).await;
+    };
+    let reader = remote(&copies, 1, &source).await;
+    reader.read(4_200, 10).await.unwrap();
+    written(1_000).await;
+    reader.read(0, 3_000).await.unwrap();
+    written(4_000).await;
+    copies.pin(name(1)).await.unwrap();
+    copies.unpin(name(1)).await.unwrap();
+    source.change(|manners| (manners.data, manners.validator) = (new.clone().into(), Some("v2".to_owned())));
+    let reader = remote(&copies, 1, &source).await;
+    reader.read(0, 1_500).await.unwrap();
+    written(2_000).await;
+    reader.read(3_000, 1_500).await.unwrap();
+    written(3_500).await;
+    drop(copies.fetch(name(1), mount(&source), None, None).await.unwrap());
+    drop(reader);
+    let images = disk.images();
+    assert!(images.len() > 50, "{} images", images.len());
+    for image in &images {
+        let shown: Vec<_> = image.iter().map(|(path, bytes)| (path, bytes.len())).collect();
+        for (data, validator) in [(&new, "v2"), (&old, "v1")] {
+            let source = Source::new(data.clone(), Some(validator));
+            let disk = Disk::of(image);
+            let copies = open(&disk);
+            let reader = remote(&copies, 1, &source).await;
+            assert!(reader.read(0, data.len()).await.unwrap() == *data, "another content: {shown:?}");
+            drop(reader);
+            copies.close().await;
+            // Where it was pinned when the power went, it still is.
+            let _ = copies.unpin(name(1)).await;
+            copies.gc(|_| false, false).await.unwrap();
+            assert!(disk.names().is_empty(), "nobody claims {:?}, of {shown:?}", disk.names());
+            assert_eq!(copies.used_bytes(), 0, "{shown:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pin_of_chunks_survives_a_power_cut_with_what_it_pins() {
+    let disk = Disk::default();
+    let source = Source::new(content(6, 5_500), Some("v1"));
+    let open = |disk: &Disk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
+    let copies = open(&disk);
+    let reader = remote(&copies, 1, &source).await;
+    reader.read(0, 3_000).await.unwrap();
+    until("it is written", || copies.list().last().is_some_and(|info| info.done == 3_000)).await;
+    let before = disk.images();
+    copies.pin(name(1)).await.unwrap();
+    let least = disk.least();
+    assert!(!before.contains(&least), "the pin has written nothing");
+    let copies = open(&Disk::of(&least));
+    let info = copies.list().remove(0);
+    assert_eq!((info.is_pinned, info.done), (true, 3_000));
 }
