@@ -42,6 +42,21 @@ impl OpenShard {
         }
         found
     }
+
+    /// The data of the block with the multihash of `cid`, checked against it if wanted.
+    fn read_checked(&self, cid: &RawCid, verify: bool) -> Result<Bytes> {
+        let multihash = cid.multihash();
+        let found = self.find_first(multihash)?;
+        let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
+        let block = self.reader.read_block(location.offset, location.size)?;
+        if block.cid.multihash() != multihash {
+            return Err(Error::Misplaced { cid: cid.clone() });
+        }
+        if verify {
+            check(location.offset, &block.cid, &block.data)?;
+        }
+        Ok(block.data)
+    }
 }
 
 /// Counts what is open.
@@ -110,7 +125,7 @@ impl ShardAccessor {
 /// The blocks of an acquired shard.
 #[derive(Debug, Clone, Copy)]
 pub struct ShardBlockstore<'a> {
-    shard: &'a OpenShard,
+    shard: &'a Arc<OpenShard>,
     verify: bool,
 }
 
@@ -128,7 +143,6 @@ pub struct BlockEntry {
     pub data_offset: u64,
 }
 
-#[expect(clippy::unused_async, reason = "sources on this machine are read inline; others will be awaited")]
 impl<'a> ShardBlockstore<'a> {
     /// The same blocks, hashed when they are read, whatever the store's options say.
     #[must_use]
@@ -164,16 +178,18 @@ impl<'a> ShardBlockstore<'a> {
         if multihash.is_identity() {
             return Ok(Bytes::copy_from_slice(multihash.digest()));
         }
-        let found = self.shard.find_first(multihash)?;
-        let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
-        let block = self.shard.reader.read_block(location.offset, location.size)?;
-        if block.cid.multihash() != multihash {
-            return Err(Error::Misplaced { cid: cid.clone() });
+        let (cid_of_it, verify) = (cid.clone(), self.verify);
+        self.read(move |shard| shard.read_checked(&cid_of_it, verify)).await
+    }
+
+    /// What `work` gives: inline where all that it reads is on this machine, because that takes less than handing it over, and
+    /// elsewhere where it may block its thread.
+    async fn read<T: Send + 'static>(&self, work: impl FnOnce(&OpenShard) -> Result<T> + Send + 'static) -> Result<T> {
+        if self.shard.is_local {
+            return work(self.shard);
         }
-        if self.verify {
-            check(location.offset, &block.cid, &block.data)?;
-        }
-        Ok(block.data)
+        let shard = self.shard.clone();
+        walk::off_the_runtime(shard.blocking, move || work(&shard)).await?
     }
 
     /// Whether a block has the multihash of `cid`. The source isn't read.
@@ -199,7 +215,7 @@ impl<'a> ShardBlockstore<'a> {
         };
         match location.size {
             Some(size) => Ok(size.into()),
-            None => Ok(self.shard.reader.read_block(location.offset, None)?.data.len() as u64),
+            None => self.read(move |shard| Ok(shard.reader.read_block(location.offset, None)?.data.len() as u64)).await,
         }
     }
 

@@ -180,7 +180,7 @@ async fn open_anew(
         let index = off_the_runtime(core, move || open_index(&shared, name)).await?;
         let source = match lease.map(Source::of_copy) {
             Some(source) if check_source(&*index, &source.stat).is_ok() => source,
-            _ => source::open_copy(core, key, name, place, &index).await?,
+            _ => source::open_elsewhere(core, key, name, place, &index).await?,
         };
         (source, Some(index))
     } else {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use dagstore_fs::{FileSystem, OwnName};
-use dagstore_transient::{Copies, CopyInfo, CopyState, Sources};
+use dagstore_transient::{Copies, CopyInfo, CopyState, Lease, Sources};
 use dagstore_types::{Registration, ShardKey};
 use tokio::task::spawn_blocking;
 
@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::gc::{GcOptions, GcReport, kept};
 use crate::options::{Blocking, Mode, Options};
 use crate::place::Place;
+use crate::source::{self, NoSource};
 use crate::{Engine, Error, Result, ShardAccessor, acquire};
 
 /// Where a store keeps its local copies, and how. Nobody else may use the folder.
@@ -90,12 +91,23 @@ impl Engine {
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn pin(&self, key: &str) -> Result<()> {
         self.copied(key)?;
-        // Held until it is pinned, so that it isn't evicted meanwhile.
         let shard = acquire::acquire(&self.core, key).await?;
         let (copies, name) = self.copied(key)?;
+        // Both are held until it is pinned, so that it isn't evicted meanwhile.
+        let lease = if shard.shard().lease.is_none() { Some(self.fetch_copy(&shard, name).await?) } else { None };
         let pinned = copies.pin(name).await;
-        drop(shard);
+        drop((shard, lease));
         pinned.map_err(of_copy(key)?)
+    }
+
+    async fn fetch_copy(&self, shard: &ShardAccessor, name: OwnName) -> Result<Lease> {
+        let key = shard.key();
+        let place = Place::of(&self.core.registry, &self.info(key.as_str())?.url)?;
+        let fetched = source::fetch_copy(&self.core, key, name, &place, &shard.shard().index).await;
+        fetched.map_err(|error| match error {
+            NoSource::Closing => Error::Closed,
+            NoSource::Failed(source) => Error::Failed { key: key.clone(), source },
+        })
     }
 
     /// Lets the local copy of the shard be evicted again. Durable at return.
@@ -239,13 +251,13 @@ fn orphans(core: &Core, copies: &[CopyInfo]) -> HashSet<Registration> {
 
 async fn collect_idle(core: &Core, copies: &Copies, info: &CopyInfo, options: GcOptions, report: &mut GcReport) {
     // One that is in use is no news, and a user's own file takes no room.
-    if info.is_in_use || info.is_pinned || !matches!(info.state, CopyState::Complete | CopyState::Partial) {
+    if info.is_in_use || info.is_pinned || matches!(info.state, CopyState::Fetching | CopyState::Foreign) {
         return;
     }
     let is_seen = options.force || core.sees_source(info.name.registration).await;
     let removed = if !options.dry_run {
         copies.evict(info.name, is_seen, false).await
-    } else if is_seen || info.state == CopyState::Partial {
+    } else if is_seen || info.state != CopyState::Complete {
         Ok(info.done)
     } else {
         Err(dagstore_transient::Error::Kept { name: info.name, reason: dagstore_transient::Reason::MayBeTheLast })

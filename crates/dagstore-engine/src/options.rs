@@ -70,6 +70,9 @@ pub struct Options {
     /// comes soon. It isn't looked at meanwhile whether the source has changed: blocks that are read are hashed all the same
     /// where [`verify_on_read`](Self::verify_on_read) is set. Each has a file or two.
     pub keep_open: usize,
+    /// Whether a source that is far away, was indexed, and has no local copy any more is read piece by piece, where it can be held to
+    /// one content: a block costs a request then. Else all of it is fetched when the shard is acquired.
+    pub reads_piecewise: bool,
     /// How many registrations may wait to be durable at once. Whoever brings another one waits for a place.
     pub max_registering: usize,
     /// Whether every block is hashed while it is indexed, which reads all of a source that would otherwise be read in parts.
@@ -126,6 +129,7 @@ impl Default for Options {
             max_thawing: 64,
             stat_deadline: Duration::from_secs(10),
             keep_open: 256,
+            reads_piecewise: true,
             max_registering: 16 * 1024,
             verify_on_index: false,
             indexer: None,

@@ -34,4 +34,9 @@ impl Place {
     pub(crate) fn is_copied(&self) -> bool {
         !self.capabilities.random_access || !self.capabilities.opens
     }
+
+    /// Whether mounts of this kind read at any place. A single source may not let itself be read so.
+    pub(crate) fn reads_anywhere(&self) -> bool {
+        self.capabilities.random_access
+    }
 }

@@ -10,6 +10,7 @@ use dagstore_mount::Stat;
 use dagstore_transient::{Lease, Observer};
 use dagstore_types::{ErrorKind, ShardError, ShardKey};
 
+use crate::acquire::check_source;
 use crate::core::Core;
 use crate::error::{copy_error, mount_error};
 use crate::fetched;
@@ -47,8 +48,9 @@ pub(crate) async fn open_in_place(core: &Core, place: &Place) -> Result<Source, 
     Ok(Source { stat: opened.stat, reader: opened.reader, lease: None, is_local: place.is_local() })
 }
 
-/// Opens the copy of what was indexed, which is fetched where there is none. While there is one, nobody asks the source.
-pub(crate) async fn open_copy(
+/// Opens what was indexed where it can't be opened in its place: the copy, where there is one, and nobody asks the source then;
+/// else the source, piecewise, where it can be held to one content; else a copy that is fetched.
+pub(crate) async fn open_elsewhere(
     core: &Arc<Core>,
     key: &ShardKey,
     name: OwnName,
@@ -56,14 +58,33 @@ pub(crate) async fn open_copy(
     index: &Arc<dyn FullIndex>,
 ) -> Result<Source, NoSource> {
     let copies = core.copies().map_err(NoSource::Failed)?;
-    let meta = index.meta();
-    let expected = Stat::new(meta.car_size, meta.validator.clone());
+    let expected = content_of(&**index);
     match copies.local(name, Some(&expected)).await {
         Ok(lease) => return Ok(Source::of_copy(lease)),
-        Err(error) => {
-            tracing::debug!(shard = %key, %error, "the shard has no local copy");
+        Err(error) => tracing::debug!(shard = %key, %error, "the shard has no local copy"),
+    }
+    if core.options.reads_piecewise && expected.validator.is_some() && place.reads_anywhere() {
+        let stat = core.unless_closed(place.mount.stat()).await.map_err(|_| NoSource::Closing)?;
+        let stat = stat.map_err(|error| NoSource::Failed(mount_error(&error)))?;
+        check_source(&**index, &stat).map_err(NoSource::Failed)?;
+        if stat.ready && !stat.sequential_only {
+            let reader = copies.remote(name, place.mount.clone(), stat).await.map_err(|error| failed(&error))?;
+            return Ok(Source { stat: expected, reader: Arc::new(reader), lease: None, is_local: false });
         }
     }
+    fetch_copy(core, key, name, place, index).await.map(Source::of_copy)
+}
+
+/// Fetches a copy of what was indexed.
+pub(crate) async fn fetch_copy(
+    core: &Arc<Core>,
+    key: &ShardKey,
+    name: OwnName,
+    place: &Place,
+    index: &Arc<dyn FullIndex>,
+) -> Result<Lease, NoSource> {
+    let copies = core.copies().map_err(NoSource::Failed)?;
+    let expected = content_of(&**index);
     let fetching = async {
         let _room = core.fetching.acquire().await;
         // A source without a validator can't tell whether it still is what was indexed. Its blocks can.
@@ -72,24 +93,26 @@ pub(crate) async fn open_copy(
         fetched::fetch(core, copies, name, &place.mount, &expected, observer).await
     };
     let fetched = core.unless_closed(fetching).await.map_err(|_| NoSource::Closing)?;
-    match fetched {
-        Ok(lease) => Ok(Source::of_copy(lease)),
-        Err(dagstore_transient::Error::Stopped { .. }) => Err(NoSource::Failed(ShardError::new(
-            ErrorKind::SourceChanged,
-            "the source isn't what was indexed: it has other blocks; recover the shard to index it as it is",
-        ))),
-        Err(dagstore_transient::Error::Closed) => Err(NoSource::Closing),
-        Err(error) => Err(NoSource::Failed(of_copy(&error))),
-    }
+    fetched.map_err(|error| failed(&error))
 }
 
-/// What a shard that is indexed keeps of it. A copy that doesn't fit says nothing against the shard.
-fn of_copy(error: &dagstore_transient::Error) -> ShardError {
-    let failed = copy_error(error);
-    match error {
-        dagstore_transient::Error::TooLarge { .. } => ShardError::new(ErrorKind::Storage, failed.text()),
-        _ => failed,
-    }
+fn content_of(index: &dyn FullIndex) -> Stat {
+    let meta = index.meta();
+    Stat::new(meta.car_size, meta.validator.clone())
+}
+
+/// Why the source of a shard that is indexed can't be had. A copy that doesn't fit says nothing against the shard.
+fn failed(error: &dagstore_transient::Error) -> NoSource {
+    use dagstore_transient::Error as Copy;
+    NoSource::Failed(match error {
+        Copy::Closed => return NoSource::Closing,
+        Copy::Stopped { .. } => ShardError::new(
+            ErrorKind::SourceChanged,
+            "the source isn't what was indexed: it has other blocks; recover the shard to index it as it is",
+        ),
+        Copy::TooLarge { .. } => ShardError::new(ErrorKind::Storage, copy_error(error).text()),
+        _ => copy_error(error),
+    })
 }
 
 /// How many places of repeated blocks are looked at in one comparison.

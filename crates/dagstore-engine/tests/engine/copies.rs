@@ -71,6 +71,10 @@ async fn however_many_acquire_a_shard_it_is_fetched_once() {
     }
     let counts = world.wire.counts();
     assert_eq!((counts.streams, counts.bytes), (1, size(&car)));
+    // Without a validator it can't be read piece by piece.
+    world.wire.put("b", Wired::without_validator(car.bytes.clone()));
+    engine.destroy("a").await.unwrap();
+    engine.register("a", "wire:b").await.unwrap();
     evict(&engine).await;
     let acquires = (0..64).map(|_| {
         let engine = engine.clone();
@@ -80,7 +84,7 @@ async fn however_many_acquire_a_shard_it_is_fetched_once() {
         acquire.await.unwrap().unwrap();
     }
     let counts = world.wire.counts();
-    assert_eq!((counts.streams, counts.bytes), (2, 2 * size(&car)), "after the copy was evicted");
+    assert_eq!((counts.streams, counts.bytes), (3, 3 * size(&car)), "after the copy was evicted");
 }
 
 /// A store that makes copies again reads no more of the source than is missing.
@@ -272,6 +276,49 @@ async fn a_pinned_copy_stays_also_after_opening_again() {
     assert!(matches!(engine.pin("here").await, Err(Error::NotCopied(_))));
 }
 
+/// A block of a shard that was indexed, and whose copy is gone, costs a piece of it and not all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_copy_a_block_costs_a_piece() {
+    let car = car();
+    let world = world_with(&car);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    evict(&engine).await;
+    let before = world.wire.counts();
+    let (cid, data) = &car.blocks[40];
+    let shard = engine.acquire("a").await.unwrap();
+    assert_eq!(shard.blockstore().get(cid).await.unwrap(), *data);
+    let asked = world.wire.counts();
+    assert!(asked.bytes - before.bytes <= size(&car) / 2 && asked.streams == before.streams, "{asked:?}");
+    engine.close().await.unwrap();
+    drop(shard);
+
+    let engine = world.open().await;
+    let asked = world.wire.counts();
+    assert_eq!(engine.acquire("a").await.unwrap().blockstore().get(cid).await.unwrap(), *data);
+    assert_eq!(world.wire.counts().bytes, asked.bytes, "what was read once is on disk, also after opening again");
+    read_all(&engine, "a", &car).await;
+    let shard = engine.acquire("a").await.unwrap();
+    engine.pin("a").await.unwrap();
+    assert!(engine.acquire_local("a").await.is_err(), "what is open stays as it is");
+    assert_eq!(shard.blockstore().get(cid).await.unwrap(), *data);
+    drop(shard);
+    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
+    assert!(engine.acquire_local("a").await.unwrap().is_local());
+    assert_eq!(world.copy_files().len(), 2, "the pieces went when the copy was there: {:?}", world.copy_files());
+
+    engine.unpin("a").await.unwrap();
+    evict(&engine).await;
+    let shard = engine.acquire("a").await.unwrap();
+    world.wire.put("a", Wired::new(car.bytes.clone(), 2));
+    let changed = shard.blockstore().get(cid).await.unwrap_err();
+    assert!(matches!(changed, Error::Car(_)), "{changed:?}");
+    drop(shard);
+    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
+    let changed = engine.acquire("a").await.unwrap_err();
+    assert_eq!(kind_of(&changed), Some(ErrorKind::SourceChanged), "{changed:?}");
+}
+
 #[tokio::test]
 async fn a_shard_is_acquired_only_if_it_is_here() {
     let car = car();
@@ -283,6 +330,13 @@ async fn a_shard_is_acquired_only_if_it_is_here() {
     assert_eq!(world.wire.counts().streams, 0);
     engine.acquire("a").await.unwrap();
     assert!(engine.acquire_local("a").await.unwrap().is_local());
+    evict(&engine).await;
+    let far = engine.acquire("a").await.unwrap();
+    assert!(!far.is_local() && not_local(engine.acquire_local("a").await));
+    drop(far);
+    engine.destroy("a").await.unwrap();
+    world.wire.put("a", Wired::without_validator(car.bytes.clone()));
+    engine.register("a", "wire:a").await.unwrap();
     evict(&engine).await;
     world.wire.change("a", |source| source.hangs_at = Some(0));
     let mut fetching = Box::pin(engine.acquire("a"));
