@@ -17,7 +17,7 @@ const NAME: &str = "cbor";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cbor;
 
-/// The keys, ascending. Those of version 1 end with `COPY_VALIDATOR`.
+/// The keys, ascending. Those of version 1 end with `COPY_VALIDATOR`, those of version 2 with `RETRIES`.
 mod field {
     pub(super) const KEY: u8 = 0;
     pub(super) const URL: u8 = 1;
@@ -34,6 +34,7 @@ mod field {
     pub(super) const COPY_SIZE: u8 = 12;
     pub(super) const COPY_VALIDATOR: u8 = 13;
     pub(super) const RETRIES: u8 = 14;
+    pub(super) const PROVISIONAL: u8 = 15;
 }
 
 impl Codec for Cbor {
@@ -46,7 +47,7 @@ impl Codec for Cbor {
     }
 
     fn version(&self) -> u8 {
-        2
+        3
     }
 
     fn encode(&self, record: &ShardRecord, out: &mut Vec<u8>) -> Result<()> {
@@ -83,6 +84,7 @@ impl Serialize for Encoded<'_> {
             starts,
             next_try,
             retries,
+            provisional,
             changed,
         } = self.0;
         let size = copy.as_ref().and_then(|copy| copy.size);
@@ -95,6 +97,7 @@ impl Serialize for Encoded<'_> {
             size.is_some(),
             validator.is_some(),
             *retries > 0,
+            *provisional,
         ];
         // ciborium writes a map of unknown length as an indefinite one, which isn't deterministic CBOR.
         let length = 8 + optional.into_iter().filter(|present| *present).count();
@@ -126,6 +129,9 @@ impl Serialize for Encoded<'_> {
         if *retries > 0 {
             map.serialize_entry(&field::RETRIES, retries)?;
         }
+        if *provisional {
+            map.serialize_entry(&field::PROVISIONAL, provisional)?;
+        }
         map.end()
     }
 }
@@ -147,6 +153,7 @@ struct Fields {
     copy_size: Option<u64>,
     copy_validator: Option<String>,
     retries: Option<u32>,
+    provisional: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -189,6 +196,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 field::COPY_SIZE => fields.copy_size = Some(map.next_value()?),
                 field::COPY_VALIDATOR => fields.copy_validator = Some(map.next_value()?),
                 field::RETRIES => fields.retries = Some(map.next_value()?),
+                field::PROVISIONAL => fields.provisional = Some(map.next_value()?),
                 _ => return Err(M::Error::custom(format_args!("unknown field {key}"))),
             }
         }
@@ -228,6 +236,7 @@ impl Fields {
             starts: self.starts.ok_or_else(missing("count of starts"))?,
             next_try: self.next_try.map(UnixMillis),
             retries: self.retries.unwrap_or_default(),
+            provisional: self.provisional.unwrap_or_default(),
             changed: UnixMillis(self.changed.ok_or_else(missing("time"))?),
         })
     }
@@ -249,7 +258,7 @@ mod tests {
         let bytes = b"\xae\x00\x67../../x\x01\x6dfile:///a.car\x02\x18\xf0\x03\xf5\x04\x07\x05\x02\x06\x01\
             \x07\x1b\x00\x00\x01\x8b\xcf\xe5\x68\x00\x08\x18\x63\x09\x6esource-missing\x0a\x6cno such file\
             \x0b\x69/copies/1\x0c\x0c\x0d\x63\"v\"";
-        let record = ShardRecord { retries: 0, ..conformance::samples().remove(1) };
+        let record = ShardRecord { retries: 0, provisional: false, ..conformance::samples().remove(1) };
         assert_eq!(Cbor.decode(1, bytes).unwrap(), record);
     }
 
@@ -259,11 +268,21 @@ mod tests {
         let bytes = b"\xaf\x00\x67../../x\x01\x6dfile:///a.car\x02\x18\xf0\x03\xf5\x04\x07\x05\x02\x06\x01\
             \x07\x1b\x00\x00\x01\x8b\xcf\xe5\x68\x00\x08\x18\x63\x09\x6esource-missing\x0a\x6cno such file\
             \x0b\x69/copies/1\x0c\x0c\x0d\x63\"v\"\x0e\x05";
+        let record = ShardRecord { provisional: false, ..conformance::samples().remove(1) };
+        assert_eq!(Cbor.decode(2, bytes).unwrap(), record);
+    }
+
+    /// Version 3 for ever.
+    #[test]
+    fn version_3_is_read_as_it_was_written() {
+        let bytes = b"\xb0\x00\x67../../x\x01\x6dfile:///a.car\x02\x18\xf0\x03\xf5\x04\x07\x05\x02\x06\x01\
+            \x07\x1b\x00\x00\x01\x8b\xcf\xe5\x68\x00\x08\x18\x63\x09\x6esource-missing\x0a\x6cno such file\
+            \x0b\x69/copies/1\x0c\x0c\x0d\x63\"v\"\x0e\x05\x0f\xf5";
         let record = conformance::samples().remove(1);
         let mut again = Vec::new();
         Cbor.encode(&record, &mut again).unwrap();
         assert_eq!(again, bytes);
-        assert_eq!(Cbor.decode(2, bytes).unwrap(), record);
+        assert_eq!(Cbor.decode(3, bytes).unwrap(), record);
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub fn samples() -> Vec<ShardRecord> {
     full.starts = 1;
     full.next_try = Some(UnixMillis(99));
     full.retries = 5;
+    full.provisional = true;
     full.changed = UnixMillis(1_700_000_000_000);
     samples.push(full.clone());
     full.key = plain("ключ <&> \u{1b}\"\\\u{0} 🚢").key;

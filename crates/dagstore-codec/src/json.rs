@@ -15,7 +15,7 @@ const NAME: &str = "json";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json;
 
-/// Version 2; version 1 had no `rt`. A new field is a new version, or an older program would drop it when it writes the record again.
+/// Version 3; version 2 had no `pv`, and version 1 no `rt`. A new field is a new version, or an older program would drop it when it writes the record again.
 #[derive(Serialize, Deserialize)]
 struct Fields<'a> {
     #[serde(rename = "k")]
@@ -46,6 +46,8 @@ struct Fields<'a> {
     next_try: Option<u64>,
     #[serde(rename = "rt", default, skip_serializing_if = "is_zero")]
     retries: u32,
+    #[serde(rename = "pv", default, skip_serializing_if = "is_false")]
+    provisional: bool,
     #[serde(rename = "c")]
     changed: u64,
 }
@@ -60,7 +62,7 @@ impl Codec for Json {
     }
 
     fn version(&self) -> u8 {
-        2
+        3
     }
 
     fn encode(&self, record: &ShardRecord, out: &mut Vec<u8>) -> Result<()> {
@@ -95,6 +97,7 @@ impl<'a> Fields<'a> {
             starts: record.starts,
             next_try: record.next_try.map(|time| time.0),
             retries: record.retries,
+            provisional: record.provisional,
             changed: record.changed.0,
         }
     }
@@ -125,6 +128,7 @@ impl<'a> Fields<'a> {
             starts: self.starts,
             next_try: self.next_try.map(UnixMillis),
             retries: self.retries,
+            provisional: self.provisional,
             changed: UnixMillis(self.changed),
         })
     }
@@ -133,6 +137,11 @@ impl<'a> Fields<'a> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[cfg(test)]
@@ -149,7 +158,7 @@ mod tests {
     #[test]
     fn version_1_is_read_as_it_was_written() {
         let bytes = br#"{"k":"../../x","u":"file:///a.car","t":"/copies/1","s":240,"l":true,"e":"no such file","ek":"source-missing","sz":12,"cv":"\"v\"","r":7,"a":2,"n":1,"nt":99,"c":1700000000000}"#;
-        let record = ShardRecord { retries: 0, ..conformance::samples().remove(1) };
+        let record = ShardRecord { retries: 0, provisional: false, ..conformance::samples().remove(1) };
         assert_eq!(Json.decode(1, bytes).unwrap(), record);
     }
 
@@ -157,8 +166,16 @@ mod tests {
     #[test]
     fn version_2_is_read_as_it_was_written() {
         let bytes = br#"{"k":"../../x","u":"file:///a.car","t":"/copies/1","s":240,"l":true,"e":"no such file","ek":"source-missing","sz":12,"cv":"\"v\"","r":7,"a":2,"n":1,"nt":99,"rt":5,"c":1700000000000}"#;
-        let record = conformance::samples().remove(1);
+        let record = ShardRecord { provisional: false, ..conformance::samples().remove(1) };
         assert_eq!(Json.decode(2, bytes).unwrap(), record);
+    }
+
+    /// Version 3 for ever.
+    #[test]
+    fn version_3_is_read_as_it_was_written() {
+        let bytes = br#"{"k":"../../x","u":"file:///a.car","t":"/copies/1","s":240,"l":true,"e":"no such file","ek":"source-missing","sz":12,"cv":"\"v\"","r":7,"a":2,"n":1,"nt":99,"rt":5,"pv":true,"c":1700000000000}"#;
+        let record = conformance::samples().remove(1);
+        assert_eq!(Json.decode(3, bytes).unwrap(), record);
         let mut again = Vec::new();
         Json.encode(&record, &mut again).unwrap();
         assert_eq!(again, bytes);

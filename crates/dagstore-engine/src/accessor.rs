@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::catalogue::Found;
 use crate::cell::Reference;
+use crate::provisional::{self, Provisional};
 use crate::shared::Shared;
 use crate::{Blocking, Engine, Error, Result, walk};
 
@@ -25,6 +26,8 @@ pub(crate) struct OpenShard {
     pub(crate) lease: Option<Lease>,
     /// Whether what is read is on this machine.
     pub(crate) is_local: bool,
+    /// What it has in the place of an index of its own, where it has none yet.
+    pub(crate) provisional: Option<Provisional>,
     pub(crate) verify: bool,
     pub(crate) blocking: Blocking,
     /// Part of the index was found damaged: the next acquire has it built again.
@@ -44,7 +47,7 @@ impl OpenShard {
     }
 
     /// The data of the block with the multihash of `cid`, checked against it if wanted.
-    fn read_checked(&self, cid: &RawCid, verify: bool) -> Result<Bytes> {
+    pub(crate) fn read_checked(&self, cid: &RawCid, verify: bool) -> Result<Bytes> {
         let multihash = cid.multihash();
         let found = self.find_first(multihash)?;
         let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
@@ -110,6 +113,12 @@ impl ShardAccessor {
     /// The shard's full index: what it belongs to, and where each block is.
     pub fn index(&self) -> &dyn FullIndex {
         &*self.shard.index
+    }
+
+    /// Whether the shard has no index of its own yet, and goes by the one inside its CAR. What that one doesn't have, or has at a
+    /// wrong place, makes the store fetch the CAR and index it, and the answer waits for that.
+    pub fn is_provisional(&self) -> bool {
+        self.shard.provisional.is_some()
     }
 
     /// Whether all that is read is on this machine.
@@ -178,25 +187,35 @@ impl<'a> ShardBlockstore<'a> {
         if multihash.is_identity() {
             return Ok(Bytes::copy_from_slice(multihash.digest()));
         }
-        let (cid_of_it, verify) = (cid.clone(), self.verify);
-        self.read(move |shard| shard.read_checked(&cid_of_it, verify)).await
-    }
-
-    /// What `work` gives: inline where all that it reads is on this machine, because that takes less than handing it over, and
-    /// elsewhere where it may block its thread.
-    async fn read<T: Send + 'static>(&self, work: impl FnOnce(&OpenShard) -> Result<T> + Send + 'static) -> Result<T> {
-        if self.shard.is_local {
-            return work(self.shard);
+        match &self.shard.provisional {
+            Some(provisional) => provisional::get(self.shard, provisional, cid, self.verify).await,
+            None => self.get_out_of_it(cid).await,
         }
-        let shard = self.shard.clone();
-        walk::off_the_runtime(shard.blocking, move || work(&shard)).await?
     }
 
-    /// Whether a block has the multihash of `cid`. The source isn't read.
+    /// As [`get`](Self::get), by the shard's own index.
+    pub(crate) async fn get_out_of_it(&self, cid: &RawCid) -> Result<Bytes> {
+        // To read what is on this machine takes less than to hand it over.
+        if self.shard.is_local {
+            return self.shard.read_checked(cid, self.verify);
+        }
+        let (shard, cid, verify) = (self.shard.clone(), cid.clone(), self.verify);
+        walk::off_the_runtime(shard.blocking, move || shard.read_checked(&cid, verify)).await?
+    }
+
+    /// Whether a block has the multihash of `cid`. The source isn't read, but where the shard is provisional.
     ///
     /// # Errors
-    /// [`Error::Index`]: the index can't be read. Never mistaken for an absent block.
+    /// [`Error::Index`]: the index can't be read. Never mistaken for an absent block. Of a provisional shard those of
+    /// [`get`](Self::get).
     pub async fn has(&self, cid: &RawCid) -> Result<bool> {
+        if self.shard.provisional.is_some() {
+            return match self.get(cid).await {
+                Ok(_) => Ok(true),
+                Err(Error::BlockNotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
         Ok(cid.multihash().is_identity() || self.shard.find_first(cid.multihash())?.is_some())
     }
 
@@ -210,13 +229,18 @@ impl<'a> ShardBlockstore<'a> {
         if multihash.is_identity() {
             return Ok(multihash.digest().len() as u64);
         }
+        if self.shard.provisional.is_some() {
+            return Ok(self.get(cid).await?.len() as u64);
+        }
         let Some(location) = self.shard.find_first(multihash)? else {
             return Err(Error::BlockNotFound { cid: cid.clone() });
         };
-        match location.size {
-            Some(size) => Ok(size.into()),
-            None => self.read(move |shard| Ok(shard.reader.read_block(location.offset, None)?.data.len() as u64)).await,
+        if let Some(size) = location.size {
+            return Ok(size.into());
         }
+        let shard = self.shard.clone();
+        let read = move || shard.reader.read_block(location.offset, None);
+        Ok(walk::off_the_runtime(self.shard.blocking, read).await??.data.len() as u64)
     }
 
     /// Every block in the order of the CAR, duplicates and all. An error ends the stream. The CAR is walked in pieces, on the

@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::error::{car_error, mount_error, shard_error};
 use crate::info::ShardInfo;
 use crate::place::Place;
+use crate::provisional::{self, InlineIndex, Provisional};
 use crate::source::{self, NoSource, Source};
 use crate::{Error, Result, inverted};
 
@@ -132,9 +133,16 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
     let opened = cell.opened(reference.attempt);
     let name = OwnName::new(key, reference.registration, reference.attempt);
     let open_anew = || async {
-        let (url, lease) =
-            cell.with(|state| (state.shard.record().map(|record| record.url.clone()), state.lease.take()));
-        open_anew(core, key, name, &place(core, &url.unwrap_or_default())?, lease.map(|lease| *lease)).await
+        let (record, lease) = cell.with(|state| {
+            let record = state.shard.record().map(|record| (record.url.clone(), record.provisional));
+            (record, state.lease.take())
+        });
+        let (url, is_provisional) = record.unwrap_or_default();
+        let place = place(core, &url)?;
+        if is_provisional {
+            return open_provisional(core, key, name, &place).await;
+        }
+        open_anew(core, key, name, &place, lease.map(|lease| *lease)).await
     };
     let shard = opened.get_or_try_init(open_anew).await?;
     if shard.is_index_damaged.load(Ordering::Relaxed) {
@@ -192,21 +200,40 @@ async fn open_anew(
         check_source(&*index, &source.stat).map_err(Unopened::Failed)?;
         let reader = CarReader::open(source.reader, shared.options.car.clone())
             .map_err(|error| Unopened::Failed(car_error(&error)))?;
-        let (verify, blocking) = (shared.options.verify_on_read, shared.options.blocking);
-        let counted = Counted::new(shared.shared.clone());
-        Ok(Arc::new(OpenShard {
-            key,
-            index,
-            reader,
-            lease: source.lease,
-            is_local: source.is_local,
-            verify,
-            blocking,
-            is_index_damaged: AtomicBool::new(false),
-            _counted: counted,
-        }))
+        let opened = open_shard(&shared, key, index, reader, source.is_local);
+        Ok(Arc::new(OpenShard { lease: source.lease, ..opened }))
     })
     .await
+}
+
+/// Opens a shard by the index inside its CAR. Where that has gone, it is indexed like one whose index was lost.
+async fn open_provisional(
+    core: &Arc<Core>,
+    key: &ShardKey,
+    name: OwnName,
+    place: &Place,
+) -> Result<Arc<OpenShard>, Unopened> {
+    let stat = core.unless_closed(place.mount.stat()).await.map_err(closing)?;
+    let stat = stat.map_err(|error| Unopened::Failed(mount_error(&error)))?;
+    let source = provisional::open_remote(core, name, place, &stat).await.ok_or(Unopened::IndexLost)?;
+    let (reader, inline) = provisional::open_inline(core, source).await.ok_or(Unopened::IndexLost)?;
+    let shard = open_shard(core, key.clone(), Arc::new(InlineIndex::new(name, &stat, inline)), reader, false);
+    Ok(Arc::new(OpenShard { provisional: Some(Provisional::new(core)), ..shard }))
+}
+
+fn open_shard(core: &Core, key: ShardKey, index: Arc<dyn FullIndex>, reader: CarReader, is_local: bool) -> OpenShard {
+    OpenShard {
+        key,
+        index,
+        reader,
+        lease: None,
+        is_local,
+        provisional: None,
+        verify: core.options.verify_on_read,
+        blocking: core.options.blocking,
+        is_index_damaged: AtomicBool::new(false),
+        _counted: Counted::new(core.shared.clone()),
+    }
 }
 
 /// What `work` gives, done where it may block its thread.

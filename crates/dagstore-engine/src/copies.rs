@@ -91,6 +91,10 @@ impl Engine {
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn pin(&self, key: &str) -> Result<()> {
         self.copied(key)?;
+        if self.info(key)?.provisional {
+            // What fetches it all can as well index it.
+            self.rebuild_index(key).await?;
+        }
         let shard = acquire::acquire(&self.core, key).await?;
         let (copies, name) = self.copied(key)?;
         // Both are held until it is pinned, so that it isn't evicted meanwhile.

@@ -91,6 +91,9 @@ pub enum Error {
         /// The mount's URL.
         url: String,
     },
+    /// The shard goes by the index inside its CAR.
+    #[error("the shard {0} has no index of its own yet; rebuild its index first")]
+    Provisional(ShardKey),
     /// The shard's bytes aren't on this machine, and were wanted only if they were.
     #[error("the shard {0} isn't on this machine; acquire it, or pin it, to have it fetched")]
     NotLocal(ShardKey),
@@ -192,6 +195,7 @@ impl Error {
             Self::IndexKeepsVanishing(_) => "index-keeps-vanishing",
             Self::Mount(_) => "mount",
             Self::NeedsCopy { .. } => "needs-copy",
+            Self::Provisional(_) => "provisional",
             Self::NotLocal(_) => "not-local",
             Self::NotCopied(_) => "not-copied",
             Self::Copy { .. } | Self::Copies(_) => "copy",

@@ -33,6 +33,9 @@ pub struct ShardInfo {
     pub retries: u32,
     /// When the store tries again by itself.
     pub next_try: Option<UnixMillis>,
+    /// Whether it is Available without an index of its own, by the one inside its CAR: that one is believed only where it proves
+    /// right, and its blocks aren't found over all shards yet.
+    pub provisional: bool,
     /// When its record last changed.
     pub changed: UnixMillis,
     /// Whether a change is being made durable.
@@ -67,6 +70,7 @@ impl ShardInfo {
             starts: record.starts,
             retries: record.retries,
             next_try: record.next_try,
+            provisional: record.provisional,
             changed: record.changed,
             writing: false,
             progress: None,

@@ -19,7 +19,7 @@ use crate::error::mount_error;
 use crate::indexing::{self, Indexed};
 use crate::place::Place;
 use crate::task::Task;
-use crate::{fetched, inverted, publisher, retry};
+use crate::{fetched, inverted, provisional, publisher, retry};
 
 /// Shards with no more entries than this are finished together with others: their indices published, their rows loaded.
 pub(crate) const SMALL_ENTRIES: u64 = 16 * 1024;
@@ -34,7 +34,16 @@ enum End {
     /// The source isn't ready: the shard goes to those that wait for theirs.
     NotReady,
     /// The work was begun.
-    Worked(Attempt, Result<Option<Box<Lease>>, ShardError>),
+    Worked(Attempt, Result<Done, ShardError>),
+}
+
+/// How work succeeded.
+#[derive(Default)]
+struct Done {
+    /// There is no index, and the one inside the CAR has to do for now.
+    provisional: bool,
+    /// The copy that was indexed.
+    lease: Option<Box<Lease>>,
 }
 
 /// Where a task has its room from.
@@ -100,7 +109,7 @@ pub(crate) fn finish(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registrat
     begin_task(core, cell, registration, |core, task| async move {
         let add = async {
             let _finishing = room_in(&core.finishing, &task).await.ok_or_else(cancelled)?;
-            inverted::add(&core, name, &task).await.map(|()| None)
+            inverted::add(&core, name, &task).await.map(|()| Done::default())
         };
         End::Worked(attempt, AssertUnwindSafe(add).catch_unwind().await.unwrap_or_else(|_| Err(panicked())))
     });
@@ -127,10 +136,10 @@ async fn run(
         End::Worked(attempt, _) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
         }
-        End::Worked(attempt, Ok(lease)) => {
+        End::Worked(attempt, Ok(Done { provisional, lease })) => {
             core.catalogue.link(registration, cell.key());
             cell.keep_for_parked(lease);
-            core.tell(&cell, Event::Available { registration, attempt, now });
+            core.tell(&cell, Event::Available { registration, attempt, provisional, now });
         }
         End::Worked(attempt, Err(error)) => {
             let next_try = retry::next_try(&core, &cell, &error);
@@ -170,6 +179,9 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
     let work = async {
         let place = place?;
         let (indexed, lease) = if place.is_copied() {
+            if provisional::is_enough(core, cell, name, &place, seen.as_ref(), task).await {
+                return Ok(Done { provisional: true, lease: None });
+            }
             // It is indexed while it is fetched, which takes much longer, so the room for the one is enough.
             let (indexed, lease) = fetched::index(core, cell, name, &place, seen, task).await?;
             (indexed, Some(Box::new(lease)))
@@ -198,7 +210,7 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
             publisher::publish_together(core, built).await?;
         }
         inverted::add(core, name, task).await?;
-        Ok(lease)
+        Ok(Done { provisional: false, lease })
     };
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
     End::Worked(attempt, outcome)

@@ -70,9 +70,8 @@ pub struct Options {
     /// comes soon. It isn't looked at meanwhile whether the source has changed: blocks that are read are hashed all the same
     /// where [`verify_on_read`](Self::verify_on_read) is set. Each has a file or two.
     pub keep_open: usize,
-    /// Whether a source that is far away, was indexed, and has no local copy any more is read piece by piece, where it can be held to
-    /// one content: a block costs a request then. Else all of it is fetched when the shard is acquired.
-    pub reads_piecewise: bool,
+    /// How sources are read that are far away.
+    pub remote: Remote,
     /// How many registrations may wait to be durable at once. Whoever brings another one waits for a place.
     pub max_registering: usize,
     /// Whether every block is hashed while it is indexed, which reads all of a source that would otherwise be read in parts.
@@ -103,6 +102,19 @@ pub enum Mode {
     Paused,
 }
 
+/// How sources are read that are far away, and have no local copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Remote {
+    /// Piece by piece, where they can be held to one content: a block of a shard that was indexed costs a request, and not all of the
+    /// shard. One that is registered as lazy, and has an index inside its CAR, is Available for its first reader by that
+    /// index, which is believed only where it proves right ([`ShardInfo::provisional`](crate::ShardInfo::provisional)).
+    #[default]
+    Piecewise,
+    /// All of it is fetched when the shard is acquired.
+    Copied,
+}
+
 /// Where work runs that blocks its thread: reading a CAR, opening, publishing and removing an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -129,7 +141,7 @@ impl Default for Options {
             max_thawing: 64,
             stat_deadline: Duration::from_secs(10),
             keep_open: 256,
-            reads_piecewise: true,
+            remote: Remote::Piecewise,
             max_registering: 16 * 1024,
             verify_on_index: false,
             indexer: None,

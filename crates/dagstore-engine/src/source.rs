@@ -13,9 +13,9 @@ use dagstore_types::{ErrorKind, ShardError, ShardKey};
 use crate::acquire::check_source;
 use crate::core::Core;
 use crate::error::{copy_error, mount_error};
-use crate::fetched;
 use crate::indexer::{Candidate, is_indexed};
 use crate::place::Place;
+use crate::{fetched, provisional};
 
 /// The open bytes of a shard.
 #[derive(Debug)]
@@ -63,14 +63,11 @@ pub(crate) async fn open_elsewhere(
         Ok(lease) => return Ok(Source::of_copy(lease)),
         Err(error) => tracing::debug!(shard = %key, %error, "the shard has no local copy"),
     }
-    if core.options.reads_piecewise && expected.validator.is_some() && place.reads_anywhere() {
-        let stat = core.unless_closed(place.mount.stat()).await.map_err(|_| NoSource::Closing)?;
-        let stat = stat.map_err(|error| NoSource::Failed(mount_error(&error)))?;
-        check_source(&**index, &stat).map_err(NoSource::Failed)?;
-        if stat.ready && !stat.sequential_only {
-            let reader = copies.remote(name, place.mount.clone(), stat).await.map_err(|error| failed(&error))?;
-            return Ok(Source { stat: expected, reader: Arc::new(reader), lease: None, is_local: false });
-        }
+    let stat = core.unless_closed(place.mount.stat()).await.map_err(|_| NoSource::Closing)?;
+    let stat = stat.map_err(|error| NoSource::Failed(mount_error(&error)))?;
+    check_source(&**index, &stat).map_err(NoSource::Failed)?;
+    if let Some(source) = provisional::open_remote(core, name, place, &stat).await {
+        return Ok(source);
     }
     fetch_copy(core, key, name, place, index).await.map(Source::of_copy)
 }

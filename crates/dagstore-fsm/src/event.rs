@@ -62,12 +62,14 @@ pub enum Event {
         /// The time.
         now: UnixMillis,
     },
-    /// The work is done: the index is published.
+    /// The work is done: the index is published, or isn't needed yet.
     Available {
         /// The registration that was worked for.
         registration: Registration,
         /// The attempt that did it.
         attempt: Attempt,
+        /// Whether there is no index, and the one inside the CAR has to do for now.
+        provisional: bool,
         /// The time.
         now: UnixMillis,
     },

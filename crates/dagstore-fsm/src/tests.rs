@@ -61,7 +61,7 @@ pub(crate) fn register(waiter: u64, lazy: bool) -> Event {
 }
 
 pub(crate) fn done(attempt: u32) -> Event {
-    Event::Available { registration: REGISTRATION, attempt: Attempt(attempt), now: NOW }
+    Event::Available { registration: REGISTRATION, attempt: Attempt(attempt), provisional: false, now: NOW }
 }
 
 pub(crate) fn failed(attempt: u32) -> Event {

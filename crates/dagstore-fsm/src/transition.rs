@@ -34,7 +34,9 @@ pub fn transition(shard: &mut Shard, event: Event) -> Effects {
             index_lost(shard, waiter, (registration, attempt), now)
         }
         Event::Initialize { waiter, registration, now } => initialize(shard, waiter, registration, now),
-        Event::Available { registration, attempt, now } => available(shard, (registration, attempt), now),
+        Event::Available { registration, attempt, provisional, now } => {
+            available(shard, (registration, attempt), provisional, now)
+        }
         Event::Interrupted { registration, attempt, now } => interrupted(shard, (registration, attempt), now),
         Event::Failed { registration, attempt, error, next_try, now } => {
             failed(shard, (registration, attempt), error, next_try, now)
@@ -180,12 +182,13 @@ fn initialize(shard: &mut Shard, waiter: WaiterId, registration: Registration, n
     smallvec![Effect::Persist]
 }
 
-fn available(shard: &mut Shard, work: (Registration, Attempt), now: UnixMillis) -> Effects {
+fn available(shard: &mut Shard, work: (Registration, Attempt), provisional: bool, now: UnixMillis) -> Effects {
     if !shard.works_on(work) {
         return smallvec![Effect::Stale];
     }
     shard.put(Cause::MakeAvailable, now, |next| {
         next.state = ShardState::Available;
+        next.provisional = provisional;
         next.error = None;
         next.starts = 0;
         next.retries = 0;
@@ -303,6 +306,7 @@ fn begin_recovery(shard: &mut Shard, retries: u32, now: UnixMillis) -> Effects {
     let Some(attempt) = given_up.next() else { return without_attempts(shard, now) };
     shard.put(Cause::Recover { given_up }, now, |next| {
         next.state = ShardState::Recovering;
+        next.provisional = false;
         next.starts = 0;
         next.retries = retries;
         next.next_try = None;

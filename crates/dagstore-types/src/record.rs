@@ -33,6 +33,9 @@ pub struct ShardRecord {
     pub next_try: Option<UnixMillis>,
     /// How often the store has tried again by itself since the shard was last Available or recovered by a person.
     pub retries: u32,
+    /// Whether the shard, which is Available, has no index of its own yet, and goes by the one inside its CAR, which is believed
+    /// only where it proves right.
+    pub provisional: bool,
     /// When the record last changed in anything else than this field; a release, which knows no time, leaves it.
     pub changed: UnixMillis,
 }
@@ -52,18 +55,33 @@ impl ShardRecord {
             starts: 0,
             next_try: None,
             retries: 0,
+            provisional: false,
             changed: now,
         }
     }
 
     /// Whether this record and `other` say the same, the time of change left out.
     pub fn same_but_for_time(&self, other: &Self) -> bool {
-        let Self { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, retries, changed: _ } =
-            self;
+        let Self {
+            key,
+            url,
+            state,
+            lazy,
+            error,
+            copy,
+            registration,
+            attempt,
+            starts,
+            next_try,
+            retries,
+            provisional,
+            changed: _,
+        } = self;
         (key, url, state, lazy, error, copy)
             == (&other.key, &other.url, &other.state, &other.lazy, &other.error, &other.copy)
             && (registration, attempt, starts, next_try, retries)
                 == (&other.registration, &other.attempt, &other.starts, &other.next_try, &other.retries)
+            && *provisional == other.provisional
     }
 }
 

@@ -63,8 +63,14 @@ fn uninitialised(store: &Dagstore) -> Vec<ShardKey> {
 
 async fn initialise(context: &Context, store: &Dagstore, keys: Vec<ShardKey>) -> Failures {
     let work = |key: ShardKey| async move {
-        let acquired = store.acquire(key.as_str()).await;
-        acquired.map(drop).map_err(|error| of_shard(store, error))
+        let initialised = async {
+            // One that goes by the index inside its CAR has none of its own yet.
+            if store.acquire(key.as_str()).await?.is_provisional() {
+                store.rebuild_index(key.as_str()).await?;
+            }
+            Ok(())
+        };
+        initialised.await.map_err(|error| of_shard(store, error))
     };
     with_each(context, "initialising", keys, work, |_, ()| {}).await
 }

@@ -22,6 +22,7 @@ const HAS_ERROR: u8 = 1 << 3;
 const HAS_COPY: u8 = 1 << 4;
 const HAS_COPY_SIZE: u8 = 1 << 5;
 const HAS_COPY_VALIDATOR: u8 = 1 << 6;
+const PROVISIONAL: u8 = 1 << 7;
 
 /// Appends the record.
 pub(super) fn pack(record: &ShardRecord, recovers_on_acquire: bool, out: &mut Vec<u8>) {
@@ -35,6 +36,7 @@ pub(super) fn pack(record: &ShardRecord, recovers_on_acquire: bool, out: &mut Ve
         (HAS_COPY, copy.is_some()),
         (HAS_COPY_SIZE, copy.is_some_and(|copy| copy.size.is_some())),
         (HAS_COPY_VALIDATOR, copy.is_some_and(|copy| copy.validator.is_some())),
+        (PROVISIONAL, record.provisional),
     ];
     let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag);
     out.extend([0; LENGTH_BYTES]);
@@ -126,7 +128,21 @@ impl<'a> Entry<'a> {
         });
         let key = self.shard_key();
         let (state, lazy) = (self.state(), self.has(LAZY));
-        ShardRecord { key, url, state, lazy, error, copy, registration, attempt, starts, next_try, retries, changed }
+        ShardRecord {
+            key,
+            url,
+            state,
+            lazy,
+            error,
+            copy,
+            registration,
+            attempt,
+            starts,
+            next_try,
+            retries,
+            provisional: self.has(PROVISIONAL),
+            changed,
+        }
     }
 
     fn has(self, flag: u8) -> bool {

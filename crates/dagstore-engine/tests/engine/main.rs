@@ -18,6 +18,7 @@ mod inverted;
 mod life;
 mod limits;
 mod outage;
+mod provisional;
 mod quarantine;
 mod rebuilding;
 mod resting;

@@ -137,7 +137,7 @@ pub(super) fn events(shard: &Shard) -> Vec<Event> {
 
 fn of_work(registration: Registration, attempt: Attempt) -> Vec<Event> {
     let mut events = vec![
-        Event::Available { registration, attempt, now: NOW },
+        Event::Available { registration, attempt, provisional: false, now: NOW },
         Event::Interrupted { registration, attempt, now: NOW },
     ];
     for kind in [ErrorKind::SourceUnavailable, ErrorKind::TooManyStarts] {
