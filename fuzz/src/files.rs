@@ -53,6 +53,14 @@ impl FileSystem for MemoryFileSystem {
         Ok(Box::new(MemoryFile { files: self.clone(), path: path.to_owned() }))
     }
 
+    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
+        let mut files = self.0.lock();
+        let bytes = files.get_mut(path).ok_or(ErrorKind::NotFound)?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len());
+        bytes.truncate(length.ok_or(ErrorKind::UnexpectedEof)?);
+        Ok(Box::new(MemoryFile { files: self.clone(), path: path.to_owned() }))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let bytes = self.0.lock().remove(from).ok_or(ErrorKind::NotFound)?;
         self.put(to, bytes);

@@ -47,6 +47,15 @@ impl FileSystem for KilledFileSystem {
         Ok(Box::new(KilledFile { killer: self.killer.clone(), file }))
     }
 
+    /// Indices are written once, so none of the points is here.
+    fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
+        RealFileSystem.append(path, length)
+    }
+
+    fn available_bytes(&self, directory: &Path) -> io::Result<Option<u64>> {
+        RealFileSystem.available_bytes(directory)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.at(is_index(to).then_some(Point::IndexRename), || RealFileSystem.rename(from, to))
     }

@@ -1,8 +1,10 @@
 //! Every call to the file system fails while chunks are read and kept; every bit of their files is flipped; a kill.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dagstore_fs::RealFileSystem;
@@ -132,6 +134,9 @@ async fn fault_09_every_flipped_bit_of_the_files_is_found() {
         for length in 0..sound.len() {
             std::fs::write(&path, &sound[..length]).unwrap();
             let copies = open_with(directory.path(), settings.clone());
+            if extension == ".chunks" {
+                assert_eq!(copies.list()[0].done, length as u64 / 10 * 10, "of {length} bytes");
+            }
             let reader = remote(&copies, 1, &source).await;
             assert!(reader.read(0, 45).await.unwrap() == data, "{extension}, {length} bytes");
             drop(reader);
@@ -165,6 +170,43 @@ async fn fault_09_a_chunk_that_changes_while_it_is_read_is_asked_for_again() {
     // Emptied, as a disk would leave it that was repaired.
     std::fs::write(&path, b"").unwrap();
     assert!(reader.read(0, SIZE).await.unwrap() == data);
+}
+
+/// Somebody writes zeros over the chunks all the time, and others write them anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_disk_that_keeps_nothing_costs_requests_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = content(11, SIZE);
+    let source = Source::new(data.clone(), Some("v1"));
+    let copies = open_with(directory.path(), small_chunks());
+    let reader = remote(&copies, 1, &source).await;
+    reader.read(0, 1_000).await.unwrap();
+    until("it is written", || copies.list().first().is_some_and(|info| info.done == 1_000)).await;
+    let (path, is_over) = (only(directory.path(), ".chunks"), Arc::new(AtomicBool::new(false)));
+    let spoiling = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                let length = file.metadata().unwrap().len();
+                file.write_all_at(&vec![0; usize::try_from(length).unwrap()], 0).unwrap();
+            }
+        }
+    });
+    let readers = (0..6_usize).map(|seed| {
+        let (reader, data) = (reader.clone(), data.clone());
+        tokio::spawn(async move {
+            for step in 0..150 {
+                let at = (seed * 701 + step * 1_000) % 5_000;
+                assert!(reader.read(at as u64, 500).await.unwrap() == data[at..at + 500], "at {at}");
+            }
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    spoiling.join().unwrap();
 }
 
 #[tokio::test]
