@@ -52,8 +52,8 @@ pub(crate) async fn supervise(
     let held = settled.unwrap_or(Held::Nothing);
     let (shared, id) = (&job.shared, Id::of(job.name));
     let before = shared.state.lock().slots.get_mut(&id).map(|slot| std::mem::replace(&mut slot.held, held));
-    let is_there = result.is_ok();
-    if is_there {
+    let has_chunks = shared.state.lock().chunks.contains_key(&id);
+    if result.is_ok() && has_chunks {
         // From now on whoever wants chunks finds the copy; those who have them read it as well.
         let shared = Arc::clone(shared);
         let replaced = tokio::task::spawn_blocking(move || shared.replace_chunks(id)).await;

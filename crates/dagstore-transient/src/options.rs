@@ -12,7 +12,7 @@ use dagstore_fs::{Clock, OwnName, SystemClock};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// The most bytes that all files in the folder may have together, partial ones and sidecars included; `None` for no
+    /// The most bytes that all files in the folder may have together, partial ones, sidecars and chunks included; `None` for no
     /// bound. It is the files' lengths that count: what a file system adds for blocks and directories is its own.
     pub quota_bytes: Option<u64>,
     /// How many bytes are to stay free on the disk, where the file system tells how many there are.

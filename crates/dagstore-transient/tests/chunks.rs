@@ -365,6 +365,7 @@ async fn a_copy_takes_the_place_of_the_chunks_and_of_their_pin() {
     assert_eq!(info.len(), 1, "{info:?}");
     assert_eq!((info[0].state, info[0].is_pinned), (CopyState::Complete, true));
     assert!(files(directory.path()).iter().all(|file| !file.contains("chunks")));
+    assert_eq!(reader.only_if_local().read(15_000, 10).await.unwrap(), data[15_000..15_010]);
     assert_eq!(reader.read(2_500, 10_000).await.unwrap(), data[2_500..12_500]);
     let blocking = reader.clone();
     tokio::task::spawn_blocking(move || blocking.read_exact_at(0, &mut vec![0; 20_000])).await.unwrap().unwrap();

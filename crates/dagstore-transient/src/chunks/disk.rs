@@ -50,7 +50,7 @@ impl Chunks {
         let _turn = self.turn.lock();
         let paths = shared.paths(self.id());
         let file_system = &*shared.file_system;
-        if self.inner.lock().is_detached {
+        if self.is_detached() {
             return Ok(());
         }
         let is_begun = self.inner.lock().files.as_ref().is_some_and(|files| !files.is_broken);
@@ -76,7 +76,7 @@ impl Chunks {
         }
         let written = append(file_system, &paths.chunks, data_bytes, bytes)
             .and_then(|_| append(file_system, &paths.table, table_bytes, &entries).map(drop));
-        self.settle(shared, &paths, room, written, |files| {
+        let stored = self.settle(shared, &paths, room, written, |files| {
             files.data_bytes = at;
             files.table_bytes += entries.len() as u64;
             files.written_use = if is_use_due { used.0 } else { written_use };
@@ -84,7 +84,9 @@ impl Chunks {
             if let Some(known) = &mut files.places {
                 known.extend(places);
             }
-        })
+        });
+        // A copy or another content came meanwhile.
+        if self.is_detached() { self.remove_in_turn(shared).map(drop) } else { stored }
     }
 
     /// Where the files end, by the table.
@@ -247,6 +249,10 @@ impl Chunks {
     /// Removes what is on disk, and returns how many bytes that were. Who reads goes on without. Blocks.
     pub(crate) fn drop_files(&self, shared: &Shared) -> Result<u64> {
         let _turn = self.turn.lock();
+        self.remove_in_turn(shared)
+    }
+
+    fn remove_in_turn(&self, shared: &Shared) -> Result<u64> {
         let Some(bytes) = self.room() else { return Ok(0) };
         let removed = remove_files(&*shared.file_system, &shared.paths(self.id()));
         let mut inner = self.inner.lock();
@@ -285,10 +291,23 @@ impl Chunks {
         drop((recent, known));
     }
 
-    /// Takes over the files of another content, which couldn't be removed.
-    pub(super) fn inherit(&self, other: &Self) {
-        let files = other.inner.lock().files.take();
-        self.inner.lock().files = files;
+    /// Takes over the files of another content, which keeps nothing any more, to remove them. Under the lock of the state.
+    pub(super) fn take_over(&self, other: &Self) {
+        self.set_used(other.used(), other.is_pinned());
+        let files = {
+            let mut inner = other.inner.lock();
+            (inner.is_detached, inner.recent) = (true, None);
+            inner.files.take()
+        };
+        let broken = files.map(|files| Files { is_broken: true, places: Some(BTreeMap::new()), data: None, ..files });
+        self.inner.lock().files = broken;
+    }
+
+    /// Removes files that can't be gone on with. Blocks.
+    pub(super) fn drop_broken(&self, shared: &Shared) -> Result<()> {
+        let _turn = self.turn.lock();
+        let is_broken = self.inner.lock().files.as_ref().is_some_and(|files| files.is_broken);
+        if is_broken { self.remove_in_turn(shared).map(drop) } else { Ok(()) }
     }
 
     pub(super) fn set_used(&self, used: UnixMillis, is_pinned: bool) {

@@ -80,8 +80,8 @@ impl Copies {
             // A copy that can't be used is fetched anew by who wants one.
             Err(_) => {}
         }
-        let (chunks, interest, before) = if lease.get().is_some() {
-            (Arc::new(Chunks::new(name, of, self.chunk_bytes(), Arc::default())), None, None)
+        let (chunks, interest) = if lease.get().is_some() {
+            (Arc::new(Chunks::new(name, of, self.chunk_bytes(), Arc::default())), None)
         } else {
             self.attach(name, of)?
         };
@@ -93,11 +93,8 @@ impl Copies {
         let inner = Arc::new(Inner { copies: self.clone(), asking, interest, handle, driver, lease });
         let shared = Arc::clone(&self.shared);
         let loading = off_the_runtime(name, move || {
-            if let Some(before) = before
-                && before.detach(&shared).is_err()
-            {
-                chunks.inherit(&before);
-            }
+            // What can't be removed now goes with the first writing.
+            let _ = chunks.drop_broken(&shared);
             chunks.load(&shared);
             Ok(())
         });
@@ -109,10 +106,9 @@ impl Copies {
         self.shared.options.remote_chunk_bytes.clamp(1, MAX_CHUNK_BYTES)
     }
 
-    /// The chunks of this content, which stay as long as the second value lives, and those of another one that are in the
-    /// way.
-    #[expect(clippy::type_complexity, reason = "the three are used once, right here")]
-    fn attach(&self, name: OwnName, of: Stat) -> Result<(Arc<Chunks>, Option<Arc<()>>, Option<Arc<Chunks>>)> {
+    /// The chunks of this content, which stay as long as the second value lives. The files of another one are theirs from now
+    /// on, to be removed.
+    fn attach(&self, name: OwnName, of: Stat) -> Result<(Arc<Chunks>, Option<Arc<()>>)> {
         let chunk_bytes = self.chunk_bytes();
         let mut state = self.shared.state.lock();
         if state.is_closed {
@@ -124,16 +120,16 @@ impl Copies {
             && chunks.chunk_bytes == chunk_bytes
             && !chunks.is_detached()
         {
-            return Ok((Arc::clone(chunks), Some(Arc::clone(&chunks.interest)), None));
+            return Ok((Arc::clone(chunks), Some(Arc::clone(&chunks.interest))));
         }
         let turn = known.as_ref().map_or_else(Arc::<Mutex<()>>::default, |known| Arc::clone(&known.turn));
         let chunks = Arc::new(Chunks::new(name, of, chunk_bytes, turn));
         if let Some(known) = &known {
-            chunks.set_used(known.used(), known.is_pinned());
+            chunks.take_over(known);
         }
         let interest = Some(Arc::clone(&chunks.interest));
         state.chunks.insert(Id::of(name), Arc::clone(&chunks));
-        Ok((chunks, interest, known))
+        Ok((chunks, interest))
     }
 }
 
@@ -196,14 +192,14 @@ impl RemoteReader {
         usize::try_from(self.stat().size.saturating_sub(at)).unwrap_or(usize::MAX).min(len)
     }
 
-    /// How many chunks are to be read ahead by a read that has to ask.
-    fn ahead(&self, is_in_order: bool) -> Result<u64> {
+    /// How many chunks are to be read ahead by a read that has to ask; `None` where it may not, and looks for a copy alone.
+    fn ahead(&self, is_in_order: bool) -> Result<Option<u64>> {
+        let chunks = &self.inner.asking.chunks;
         if self.is_local_only {
-            return Err(Error::NotLocal { name: self.name() });
+            return if chunks.is_detached() { Ok(None) } else { Err(Error::NotLocal { name: self.name() }) };
         }
-        let chunk_bytes = self.inner.asking.chunks.chunk_size();
-        let most = self.inner.asking.shared.options.read_ahead_bytes;
-        Ok(if is_in_order { self.cursor.widen(chunk_bytes, most) / chunk_bytes } else { 0 })
+        let (chunk_bytes, most) = (chunks.chunk_size(), self.inner.asking.shared.options.read_ahead_bytes);
+        Ok(Some(if is_in_order { self.cursor.widen(chunk_bytes, most) / chunk_bytes } else { 0 }))
     }
 
     fn read_blocking(&self, at: u64, buffer: &mut [u8]) -> Result<()> {
@@ -250,13 +246,14 @@ impl Inner {
     }
 
     /// As [`RemoteReader::read`], of bytes that aren't all on this machine.
-    async fn read_missing(&self, at: u64, len: usize, ahead: u64) -> Result<Bytes> {
+    async fn read_missing(&self, at: u64, len: usize, ahead: Option<u64>) -> Result<Bytes> {
         let chunks = &self.asking.chunks;
         if chunks.is_detached()
             && let Some(bytes) = self.read_copy(at, len).await?
         {
             return Ok(bytes);
         }
+        let ahead = ahead.ok_or(Error::NotLocal { name: chunks.name })?;
         let numbers = chunks.numbers(at, len as u64);
         let mut pieces = BTreeMap::new();
         // What is on disk, and then turns out not to be what it was, is asked for in the second round.
