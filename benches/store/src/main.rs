@@ -15,6 +15,7 @@ mod block_read;
 mod cache;
 mod cars;
 mod catalogue;
+mod chunk_read;
 mod counting;
 mod cpu;
 mod crowd;
@@ -68,6 +69,8 @@ enum Bench {
     InvertedLookup(inverted::lookup::Options),
     /// Reading blocks of a shard on this machine.
     BlockRead(block_read::Options),
+    /// Reading blocks of a source that is far away, through the cache of chunks.
+    ChunkRead(chunk_read::Options),
     /// Registering CARs until they are Available.
     Initialise(initialise::Options),
     /// What `restart` does in processes of their own.
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<()> {
         Bench::InvertedInsert(options) => Report::of(&setup, |report| inverted::insert::run(&setup, &options, report)),
         Bench::InvertedLookup(options) => Report::of(&setup, |report| inverted::lookup::run(&setup, &options, report)),
         Bench::BlockRead(options) => Report::of(&setup, |report| block_read::run(&setup, &options, report)),
+        Bench::ChunkRead(options) => Report::of(&setup, |report| chunk_read::run(&setup, &options, report)),
         Bench::Initialise(options) => Report::of(&setup, |report| initialise::run(&setup, &options, report)),
         Bench::RestartChild(order) => order.obey(),
     }
