@@ -60,6 +60,16 @@ impl V2Header {
         }
     }
 
+    /// How many bytes a CARv2 begins with that belong to the pragma and this header.
+    pub const BYTES: usize = HEAD_BYTES;
+
+    /// The header that the first [`BYTES`](Self::BYTES) of a file of `file_size` bytes have; `None` where it isn't a CARv2, or the
+    /// header doesn't fit the file.
+    pub fn find(front: &[u8], file_size: u64) -> Option<Self> {
+        let rest = front.strip_prefix(&PRAGMA[..])?.first_chunk()?;
+        Self::read(rest, file_size).ok()
+    }
+
     /// The header of what of the payload is in the file, and without an index that can't be there; `None` where the payload
     /// isn't in the file at all.
     pub(crate) fn mended(self, file_size: u64) -> Option<Self> {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use dagstore_car::{CarReader, GoIndex, MultihashRef, RawCid};
+use dagstore_car::{CarReader, GoIndex, MultihashRef, RawCid, V2Header};
 use dagstore_fs::OwnName;
 use dagstore_index::{FingerprintKey, Fingerprints, FullIndex, IndexMeta, Location};
 use dagstore_mount::Stat;
@@ -55,10 +55,13 @@ pub(crate) async fn is_enough(
         record.is_some_and(|record| record.lazy && record.state == ShardState::Initializing)
     });
     let (Some(stat), Some(copies), true) = (seen, &core.copies, is_first) else { return false };
-    if copies.local(name, Some(stat)).await.is_ok() {
+    if !can_be_read_piecewise(core, place, stat) || copies.local(name, Some(stat)).await.is_ok() {
         return false;
     }
     let opening = async {
+        // Before anything is asked for that is kept: most CARs have no index inside.
+        let front = place.mount.read(0, V2Header::BYTES, stat).await.ok()?;
+        V2Header::find(&front, stat.size).filter(|header| header.index_offset > 0)?;
         let source = open_remote(core, name, place, stat).await?;
         open_inline(core, source).await
     };
@@ -68,13 +71,15 @@ pub(crate) async fn is_enough(
 
 /// The source, to be read piecewise, where it can be.
 pub(crate) async fn open_remote(core: &Core, name: OwnName, place: &Place, stat: &Stat) -> Option<Source> {
-    let copies = core.copies.as_ref().filter(|_| core.options.remote == Remote::Piecewise)?;
-    if stat.validator.is_none() || stat.sequential_only || !stat.ready || !place.reads_anywhere() {
-        return None;
-    }
+    let copies = core.copies.as_ref().filter(|_| can_be_read_piecewise(core, place, stat))?;
     let reader = copies.remote(name, place.mount.clone(), stat.clone()).await;
     let reader = reader.inspect_err(|error| tracing::debug!(%name, %error, "the source isn't read piecewise")).ok()?;
     Some(Source { stat: stat.clone(), reader: Arc::new(reader), lease: None, is_local: false })
+}
+
+fn can_be_read_piecewise(core: &Core, place: &Place, stat: &Stat) -> bool {
+    let is_held_to_one_content = stat.validator.is_some() && !stat.sequential_only;
+    core.options.remote == Remote::Piecewise && is_held_to_one_content && stat.ready && place.reads_anywhere()
 }
 
 /// The CAR with the index inside of it; `None` where it has none that can be read.

@@ -75,11 +75,11 @@ async fn the_first_block_does_not_cost_the_whole_car() {
 async fn an_index_that_lies_is_found_out() {
     let car = car();
     let (victim, data) = &car.blocks[64];
-    let lies: [(&str, Box<dyn Fn(&mut [u8])>); 4] = [
-        ("it names another block's place", Box::new(|offset| offset.copy_from_slice(&59_u64.to_le_bytes()))),
-        ("it names a place inside a block", Box::new(|offset| offset[0] ^= 1)),
-        ("it names a place behind the end", Box::new(|offset| offset[6] = 1)),
-        ("it names a place that can't be", Box::new(|offset| offset.fill(255))),
+    let lies: [(&str, fn(&mut [u8])); 4] = [
+        ("it names another block's place", |offset| offset.copy_from_slice(&59_u64.to_le_bytes())),
+        ("it names a place inside a block", |offset| offset[0] ^= 1),
+        ("it names a place behind the end", |offset| offset[6] = 1),
+        ("it names a place that can't be", |offset| offset.fill(255)),
     ];
     for (lie, change) in lies {
         let world = World::with_copies(None);
@@ -110,7 +110,7 @@ async fn a_miss_is_no_answer() {
     let car = car();
     let world = World::with_copies(None);
     let (hidden, data) = &car.blocks[10];
-    let absent = RawCid::of_data(0x55_u64.into(), b"nowhere");
+    let absent = RawCid::of_data(0x55, b"nowhere");
     let mut bytes = car.bytes.clone();
     let index = bytes.len() - car.blocks.len() * 40;
     let digest = hidden.multihash().digest();
