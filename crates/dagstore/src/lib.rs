@@ -65,6 +65,9 @@ pub use dagstore_mount as mount;
 /// The mount for HTTP and HTTPS; its templates have to be registered.
 #[cfg(feature = "http")]
 pub use dagstore_mount_http as http;
+/// The mount for object stores; its templates have to be registered.
+#[cfg(feature = "object")]
+pub use dagstore_mount_object as object;
 /// The backend on redb.
 #[cfg(feature = "redb")]
 pub use dagstore_redb as redb;

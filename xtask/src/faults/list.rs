@@ -143,6 +143,7 @@ mod tests {
             "dagstore-engine",
             "dagstore-mount",
             "dagstore-mount-http",
+            "dagstore-mount-object",
             "dagstore-transient",
         ];
         let folder = |name| root.join("crates").join(name).join("tests/faults");

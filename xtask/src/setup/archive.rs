@@ -141,13 +141,13 @@ impl Sources {
 }
 
 /// `$DAGSTORE_CACHE`, else the user's cache folder.
-fn cache_folder() -> Result<PathBuf> {
+pub(super) fn cache_folder() -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = variable("DAGSTORE_CACHE") {
         return std::path::absolute(&folder).with_context(|| format!("DAGSTORE_CACHE={}", folder.display()));
     }
     let parent = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    Ok(parent.context("no place for the RocksDB archive: set DAGSTORE_CACHE or HOME")?.join("dagstore"))
+    Ok(parent.context("no place for what is made or fetched once: set DAGSTORE_CACHE or HOME")?.join("dagstore"))
 }
 
 /// Waits until no other set-up makes the same archive; the lock goes with the returned file.
@@ -160,7 +160,7 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn remove_folder(folder: &Path) -> Result<()> {
+pub(super) fn remove_folder(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", folder.display()))

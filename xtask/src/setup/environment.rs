@@ -1,4 +1,4 @@
-//! The environment in which cargo finds the RocksDB archive and libclang.
+//! The environment in which cargo finds the RocksDB archive and libclang, and a test its server.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::process::Command;
 use super::archive::Archive;
 use super::compiler::Compiler;
 use super::libclang::Libclang;
+use super::seaweed;
 use crate::workspace::Workspace;
 
 /// Variables for cargo; those the user has set are left as they are.
@@ -29,6 +30,10 @@ impl Environment {
         if let Some(archive) = archive.filter(|archive| archive.is_there() && !has_own_rocksdb()) {
             variables.push(("ROCKSDB_LIB_DIR", archive.folder().into()));
             variables.push(("ROCKSDB_STATIC", "1".into()));
+        }
+        // For the test that runs against it.
+        if let Some(weed) = seaweed::find() {
+            variables.push(("DAGSTORE_WEED", weed.into()));
         }
         variables.retain(|(name, _)| !is_set(name));
         Self { variables }

@@ -11,6 +11,7 @@ mod libclang;
 mod packages;
 mod probe;
 mod recipe;
+mod seaweed;
 mod servers;
 
 use std::time::Instant;
@@ -37,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     packages::install_missing()?;
     servers::install_missing();
+    seaweed::fetch_missing();
     if environment::has_own_rocksdb() {
         println!("setup: RocksDB comes from where ROCKSDB_LIB_DIR or ROCKSDB_COMPILE says, nothing to make");
         return Ok(());
