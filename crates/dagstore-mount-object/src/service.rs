@@ -7,7 +7,9 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dagstore_mount::Error;
+use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -42,13 +44,7 @@ impl Service {
         })?;
         let unusable = |why| Failure::unavailable(place, io::Error::other(why), Again::Never);
         let client = self.0.of(url.scheme()).map_err(unusable)?;
-        let mut sent = Request::new(parts.method, url);
-        for value in parts.headers.values_mut() {
-            // Whoever logs headers leaves these out. Signatures and tokens have many names, so it is all of them.
-            value.set_sensitive(true);
-        }
-        *sent.headers_mut() = parts.headers;
-        *sent.body_mut() = body.as_bytes().cloned().map(Body::from);
+        let sent = made(parts, url, body.as_bytes().cloned());
         let answer = client.execute(sent).await.map_err(|error| Failure::of_transport(place, error))?;
         let (mut parts, body) = http::Response::<Body>::from(answer).into_parts();
         match &asked {
@@ -89,6 +85,16 @@ impl HttpConnector for Service {
     }
 }
 
+/// The same request as the client wants it. Whoever prints it leaves its headers out: signatures and tokens have many names, so it
+/// is all of them.
+fn made(mut parts: Parts, url: Url, body: Option<Bytes>) -> Request {
+    parts.headers.values_mut().for_each(|value| value.set_sensitive(true));
+    let mut request = Request::new(parts.method, url);
+    *request.headers_mut() = parts.headers;
+    *request.body_mut() = body.map(Body::from);
+    request
+}
+
 /// As much of a text as anybody has to read; nothing where it doesn't come.
 async fn some_text(body: Body) -> String {
     let collected = Limited::new(body, MOST_TEXT).collect().await;
@@ -98,4 +104,19 @@ async fn some_text(body: Body) -> String {
 /// A body that ends before it should. Why is of no use to anybody: it is asked for again.
 fn broken(_why: impl Sized) -> HttpError {
     HttpError::new(HttpErrorKind::Interrupted, io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_printed_tells_no_header() {
+        let names = ["authorization", "x-amz-security-token", "x-another-one-of-tomorrow"];
+        let request = names.into_iter().fold(http::Request::builder(), |request, name| request.header(name, "canary"));
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let request = made(parts, Url::parse("https://s3.example/").unwrap(), None);
+        assert!(request.headers().iter().all(|(_, value)| value == "canary"));
+        assert!(!format!("{request:?}").contains("canary"), "{request:?}");
+    }
 }
