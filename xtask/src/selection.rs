@@ -12,6 +12,9 @@ pub(crate) const ROCKSDB_SYS: &str = "librocksdb-sys";
 /// The feature that brings RocksDB to the crates that have it.
 pub(crate) const ROCKSDB_FEATURE: &str = "rocksdb";
 
+/// Features that are nobody's default, so that nothing else would build and test them.
+const OTHER_FEATURES: [&str; 1] = ["dagstore-cli/object"];
+
 /// The workspace's crates by what they need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
@@ -76,7 +79,8 @@ impl Selection {
         if self.optional.is_empty() {
             return Vec::new();
         }
-        let features: Vec<String> = self.optional.iter().map(|name| format!("{name}/{ROCKSDB_FEATURE}")).collect();
+        let features = self.optional.iter().map(|name| format!("{name}/{ROCKSDB_FEATURE}"));
+        let features: Vec<String> = features.chain(OTHER_FEATURES.map(str::to_owned)).collect();
         vec!["--features".to_owned(), features.join(",")]
     }
 }
@@ -124,8 +128,16 @@ mod tests {
     #[test]
     fn rocksdb_takes_each_crate_once_and_turns_features_on() {
         let arguments = selection(&["store-rocksdb", "bench"], &["facade", "bench"]).rocksdb().unwrap();
-        let expected =
-            ["-p", "bench", "-p", "facade", "-p", "store-rocksdb", "--features", "facade/rocksdb,bench/rocksdb"];
+        let expected = [
+            "-p",
+            "bench",
+            "-p",
+            "facade",
+            "-p",
+            "store-rocksdb",
+            "--features",
+            "facade/rocksdb,bench/rocksdb,dagstore-cli/object",
+        ];
         assert_eq!(arguments, expected);
     }
 
