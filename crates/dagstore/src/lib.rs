@@ -68,6 +68,9 @@ pub use dagstore_mount_http as http;
 /// The mount for object stores; its templates have to be registered.
 #[cfg(feature = "object")]
 pub use dagstore_mount_object as object;
+/// The datastore over the PostgreSQL wire protocol; one that is open goes to [`Builder::datastore`].
+#[cfg(feature = "postgres")]
+pub use dagstore_postgres as postgres;
 /// The backend on redb.
 #[cfg(feature = "redb")]
 pub use dagstore_redb as redb;
