@@ -55,7 +55,8 @@ pub trait Datastore: Debug + Send + Sync + 'static {
     /// reopening, or not at all: reopen and write it again. Until then the backend refuses every write and sync with
     /// the same class, for it never retries a failed sync on the same handle: what the operating system dropped then
     /// is gone.
-    /// [`ErrorClass::Corrupt`](crate::ErrorClass::Corrupt) leaves the outcome open as well.
+    /// [`ErrorClass::Corrupt`](crate::ErrorClass::Corrupt) leaves the outcome open as well, and so does
+    /// [`ErrorClass::Fenced`](crate::ErrorClass::Fenced): what was applied, was so before somebody else owned the database.
     /// Of any other class: nothing was applied.
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a key or value over the limits.
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()>;

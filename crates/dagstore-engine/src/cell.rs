@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
 
+use crate::Result;
 use crate::accessor::OpenShard;
 use crate::shared::Shared;
 use crate::task::Task;
-use crate::{Error, Result};
 
 /// One shard. A transition runs under the cell's lock, which is never held across I/O, a send or another lock.
 #[derive(Debug)]
@@ -475,9 +475,9 @@ impl Waiting {
     /// The answer; `None` where the cell is out of the catalogue by now.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the store closes before there is one.
+    /// [`Error::Closed`](crate::Error::Closed) when the store closes before there is one.
     pub(crate) async fn answer(mut self) -> Result<Option<Reply>> {
-        (&mut self.receiver).await.map_err(|_| Error::Closed)
+        (&mut self.receiver).await.map_err(|_| self.cell.shared.closed_error())
     }
 }
 

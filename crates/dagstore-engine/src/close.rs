@@ -20,6 +20,7 @@ pub(crate) enum CloseOutcome {
     Clean,
     TimedOut,
     NotDurable(dagstore_datastore::Error),
+    Lost(dagstore_datastore::Error),
 }
 
 impl CloseOutcome {
@@ -28,6 +29,7 @@ impl CloseOutcome {
             Self::Clean => Ok(()),
             Self::TimedOut => Err(Error::CloseTimedOut),
             Self::NotDurable(error) => Err(error.clone().into()),
+            Self::Lost(source) => Err(Error::OwnershipLost { source: source.clone() }),
         }
     }
 }
@@ -82,7 +84,11 @@ impl Core {
         });
         // Where tasks have used up the time, the datastore still gets a moment.
         let deadline = deadline.map(|deadline| deadline.max(Instant::now() + LAST_MOMENT));
-        match (ended, self.shared.commits.degraded(), within(deadline, freeing).await) {
+        let freed = within(deadline, freeing).await;
+        if let Some(error) = self.shared.lost.get() {
+            return CloseOutcome::Lost(error.clone());
+        }
+        match (ended, self.shared.commits.degraded(), freed) {
             (None, ..) | (.., None) => CloseOutcome::TimedOut,
             (_, Some(error), _) | (_, None, Some(Ok(Err(error)))) => CloseOutcome::NotDurable(error),
             (_, None, Some(Ok(Ok(())))) => CloseOutcome::Clean,

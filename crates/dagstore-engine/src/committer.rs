@@ -40,6 +40,9 @@ pub(crate) async fn run(core: Arc<Core>, _ended: watch::Sender<()>) {
         let (group, lists) = core.shared.commits.take();
         let found_steps = !group.cells.is_empty();
         last = commit(&core, group, lists, &mut answering).await;
+        if core.shared.lost.get().is_some() {
+            return;
+        }
         // What the answers bring about is written, too.
         if stopping && !answering.ended().await && (!found_steps || core.shared.commits.degraded().is_some()) {
             return;
@@ -119,6 +122,10 @@ async fn commit(core: &Arc<Core>, group: Group, lists: Lists, answering: &mut An
     };
     if outcome.is_ok() {
         core.registrations.made_durable(end);
+    }
+    if outcome.as_ref().is_err_and(|error| core.is_lost_by(error)) {
+        // Whoever waited has been told, and what they waited for has not happened.
+        return last;
     }
     core.shared.commits.set_degraded(outcome.as_ref().err().cloned());
     if let Some(numbers) = numbers {

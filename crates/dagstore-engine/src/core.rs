@@ -85,25 +85,25 @@ impl Core {
     /// which may hang for as long as it likes.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], [`Error::OwnershipLost`].
     pub(crate) async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         // Made before the look, so that no closing is missed.
         let closing = self.closing.notified();
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(self.shared.closed_error());
         }
         tokio::select! {
             biased;
             value = work => Ok(value),
-            () = closing => Err(Error::Closed),
+            () = closing => Err(self.shared.closed_error()),
         }
     }
 
     /// # Errors
-    /// [`Error::Closed`], [`Error::Paused`].
+    /// [`Error::Closed`], [`Error::OwnershipLost`], [`Error::Paused`].
     pub(crate) fn check_active(&self) -> Result<()> {
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(self.shared.closed_error());
         }
         if self.options.mode == Mode::Paused {
             return Err(Error::Paused);

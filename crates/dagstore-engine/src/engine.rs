@@ -25,6 +25,7 @@ use crate::inverted::Inverted;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::options::{Mode, Options, Parts};
+use crate::ownership::OwnedRepo;
 use crate::publisher::Publisher;
 use crate::quarantine::Quarantined;
 use crate::queue::{Queue, semaphore};
@@ -124,12 +125,14 @@ impl Engine {
         let hold = parts.hold.take();
         let sources = Arc::<StoreSources>::default();
         let copies = copies::open(parts.copies.take(), sources.clone(), &options).await?;
+        let index_repo = Arc::new(OwnedRepo::new(parts.index_repo, shared.lost.clone()));
         let core = Arc::new(Core {
             shared,
             datastore: parts.datastore,
             registry: parts.registry,
             index_repo: parts.index_repo,
             copies,
+            index_repo,
             inverted,
             clock: parts.clock,
             catalogue: loaded.catalogue,
@@ -334,6 +337,11 @@ impl Engine {
         self.core.check_active()?;
         // What is being swept goes on to its end; nobody has to wait for a disk that hangs.
         self.core.unless_closed(gc::collect(&self.core, options)).await?
+        let collected = self.core.unless_closed(gc::collect(&self.core)).await?;
+        collected.map_err(|error| match error {
+            Error::Closed => self.core.shared.closed_error(),
+            error => error,
+        })
     }
 
     /// Waits until all that an earlier process left unfinished is finished, and tells what became of it.
@@ -343,8 +351,8 @@ impl Engine {
     pub async fn resumed(&self) -> Result<ResumeReport> {
         self.core.check_active()?;
         let mut resumed = self.closing.resumed.clone();
-        let report = resumed.wait_for(Option::is_some).await.map_err(|_| Error::Closed)?;
-        report.clone().ok_or(Error::Closed)
+        let report = resumed.wait_for(Option::is_some).await.map_err(|_| self.core.shared.closed_error())?;
+        report.clone().ok_or_else(|| self.core.shared.closed_error())
     }
 
     /// Closes the store: refuses new calls, answers whoever waits with [`Error::Closed`], ends tasks, makes everything

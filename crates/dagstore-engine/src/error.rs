@@ -145,6 +145,15 @@ pub enum Error {
     /// The store was opened to be looked at only.
     #[error("the store is open paused: it only answers questions")]
     Paused,
+    /// Somebody else owns the store's datastore now. Nothing is written or removed any more, for good; open accessors read
+    /// on.
+    #[error(
+        "the store belongs to somebody else now, and this handle is done for: close it, and open the store again where it shall be"
+    )]
+    OwnershipLost {
+        /// What the datastore said.
+        source: dagstore_datastore::Error,
+    },
     /// The store is closed, or was dropped.
     #[error("the store is closed")]
     Closed,
@@ -207,6 +216,7 @@ impl Error {
             Self::BlockNotFound { .. } => "block-not-found",
             Self::Misplaced { .. } => "misplaced",
             Self::Paused => "paused",
+            Self::OwnershipLost { .. } => "ownership-lost",
             Self::Closed => "closed",
             Self::NewerFormat { .. } => "newer-format",
             Self::DamagedIdentity { .. } => "damaged-identity",

@@ -36,6 +36,7 @@ mod inverted;
 mod loader;
 mod metrics;
 mod options;
+mod ownership;
 mod perform;
 mod place;
 mod provisional;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::cell::{Asked, Cell, Reply};
 use crate::core::Core;
 use crate::options::Blocking;
-use crate::{Error, Result, cleanup, initialise, inverted};
+use crate::{Result, cleanup, initialise, inverted};
 
 impl Core {
     /// Carries out the effects, in order. Never waits: work is started as tasks.
@@ -49,7 +49,7 @@ impl Core {
     /// Lets an event happen and waits for its answer; `None` where the cell is out of the catalogue by now.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::OwnershipLost`](crate::Error::OwnershipLost).
     pub(crate) async fn ask(
         self: &Arc<Self>,
         cell: &Arc<Cell>,
@@ -61,7 +61,7 @@ impl Core {
     /// As [`ask`](Self::ask), with a permit that is held until the registration that it is for is durable.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::OwnershipLost`](crate::Error::OwnershipLost).
     pub(crate) async fn ask_with(
         self: &Arc<Self>,
         permit: Option<OwnedSemaphorePermit>,
@@ -72,7 +72,7 @@ impl Core {
         self.perform(cell, effects);
         // Closing drops all waiters once; whoever comes after that must not wait.
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(self.shared.closed_error());
         }
         waiting.answer().await
     }

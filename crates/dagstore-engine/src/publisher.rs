@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::error::index_error;
 use crate::gather::Gathering;
 use crate::initialise::died;
+use crate::ownership;
 use crate::task::Task;
 
 /// The indices that wait to be published.
@@ -16,7 +17,9 @@ pub(crate) type Publisher = Gathering<Box<dyn IndexBuilder>, Result<IndexSummary
 
 /// Publishes an index. It is durable when this returns.
 pub(crate) async fn publish(core: &Core, built: Box<dyn IndexBuilder>, task: &Task) -> Result<(), ShardError> {
-    let published = core.spawn_blocking(move || built.publish()).await;
+    let lost = core.shared.lost.clone();
+    let publish = move || ownership::check(&lost, "publish").and_then(|()| built.publish());
+    let published = core.spawn_blocking(publish).await;
     tell(published.map_err(|error| died(&error, task))?)
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::cell::Cell;
 use crate::commits::Commits;
 use crate::metrics::Metrics;
+use crate::ownership::Lost;
 use crate::watch::Watch;
 
 /// How many cells there may be before shards are put to rest without having been left alone for a while.
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     /// How many of them may stay open that no accessor uses.
     keep_open: usize,
     pub(crate) closed: AtomicBool,
+    pub(crate) lost: Lost,
 }
 
 impl Shared {
@@ -48,6 +50,7 @@ impl Shared {
             opened: AtomicUsize::new(0),
             keep_open,
             closed: AtomicBool::new(false),
+            lost: Lost::default(),
         }
     }
 

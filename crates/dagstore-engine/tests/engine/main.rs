@@ -19,6 +19,7 @@ mod life;
 mod limits;
 mod outage;
 mod provisional;
+mod ownership;
 mod quarantine;
 mod rebuilding;
 mod resting;
