@@ -110,6 +110,31 @@ async fn transactions_that_lose_are_run_again() {
     store.close().await.unwrap();
 }
 
+/// A batch may need several statements: where one of them fails, nothing of the others is there.
+#[tokio::test]
+async fn a_batch_that_fails_in_one_part_leaves_nothing_of_the_others() {
+    let test = "a_batch_that_fails_in_one_part_leaves_nothing_of_the_others";
+    let Some(server) = Server::start(test).await else { return };
+    let store = server.open("parts").await;
+    store.put(ROWS, b"zz", b"old").await.unwrap();
+    let trap = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
+                RAISE EXCEPTION 'refused' USING ERRCODE = '22000'; END $$ LANGUAGE plpgsql; \
+                CREATE TRIGGER refuses BEFORE DELETE ON parts FOR EACH ROW EXECUTE FUNCTION refuse()";
+    server.client().await.batch_execute(trap).await.unwrap();
+    // One piece, and several.
+    for bytes in [10, 3_000_000] {
+        let mut batch = Batch::new();
+        for key in [b"a", b"b", b"c"] {
+            batch.put(ROWS, key, &vec![1; bytes]);
+        }
+        batch.delete(ROWS, b"zz");
+        let error = store.write(batch, Durability::Synced).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Permanent, "{}", full(&error));
+        assert_eq!(values(&store).await, [b"old".to_vec()], "rows of {bytes} bytes");
+    }
+    store.close().await.unwrap();
+}
+
 /// Without `synchronous_commit` a commit would be acknowledged before it is on the disk.
 #[tokio::test]
 async fn commits_that_wait_for_no_disk_are_not_had() {

@@ -8,3 +8,4 @@ mod lease;
 mod outages;
 mod proxy;
 mod server;
+mod tls;

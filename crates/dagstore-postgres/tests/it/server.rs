@@ -37,9 +37,7 @@ impl Server {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        if let Some((user, group)) = other_user() {
-            chown(folder.path(), Some(user), Some(group)).unwrap();
-        }
+        give_to_server(folder.path());
         let mut command = as_other_user(&programs.join("initdb"));
         command.arg("-D").arg(folder.path().join("data")).args(["-U", "dagstore", "-E", "UTF8", "--no-sync"]);
         let made = command.args(initdb).output().unwrap();
@@ -165,6 +163,13 @@ pub(crate) fn url(port: u16) -> String {
 /// Options for this table, with a lease that no test outlasts.
 pub(crate) fn builder(table: &str) -> PostgresBuilder {
     PostgresDatastore::builder().table(table).lease(Duration::from_mins(5))
+}
+
+/// Lets the server have a file or folder, where it is somebody else than the test.
+pub(crate) fn give_to_server(path: &Path) {
+    if let Some((user, group)) = other_user() {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
 }
 
 async fn connect(port: u16) -> Result<Client, tokio_postgres::Error> {
