@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -24,7 +25,7 @@ const FORMAT: i64 = 1;
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// What a store was made with, and how to work with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Config {
     pub(crate) datastore: Datastore,
     pub(crate) codec: Codec,
@@ -46,13 +47,15 @@ struct File {
 }
 
 /// Where records are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) enum Datastore {
     /// Pure Rust, for a first run and small catalogues.
     Redb,
     /// For heavy load; the program must have been built with it.
     Rocksdb,
+    /// In the database at this URL; the program must have been built with it. The password comes from the environment.
+    Postgres(String),
 }
 
 /// How records are written.
@@ -66,7 +69,7 @@ pub(crate) enum Codec {
 }
 
 /// What somebody wants a store to be made with; nothing said means whatever there is, or the default.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wish {
     pub(crate) datastore: Option<Datastore>,
     pub(crate) codec: Option<Codec>,
@@ -80,9 +83,7 @@ impl Config {
             if cfg!(all(feature = "rocksdb", not(feature = "redb"))) { Datastore::Rocksdb } else { Datastore::Redb };
         let datastore = wish.datastore.unwrap_or(default);
         if !datastore.is_built_in() {
-            let feature = datastore.backend().name();
-            let text = format!("this program was built without {feature}");
-            return Err(Failure::of_text(Code::Failed, text).advise(build_with(feature)));
+            return Err(datastore.not_built_in());
         }
         Ok(Self { datastore, codec: wish.codec.unwrap_or(Codec::Cbor), engine: Settings::default() })
     }
@@ -104,10 +105,10 @@ impl Config {
     }
 
     /// Writes the file of a store that has none yet. The caller has the store open, which keeps others out.
-    pub(crate) fn write_new(self, directory: &Path) -> Result<(), Failure> {
+    pub(crate) fn write_new(&self, directory: &Path) -> Result<(), Failure> {
         if let Some(found) = Self::read(directory)? {
             // Somebody else was faster.
-            return found.check(Wish { datastore: Some(self.datastore), codec: Some(self.codec) }, directory);
+            return found.check(Wish { datastore: Some(self.datastore.clone()), codec: Some(self.codec) }, directory);
         }
         let path = directory.join(FILE_NAME);
         let temporary = directory.join(format!("{FILE_NAME}.tmp"));
@@ -120,7 +121,7 @@ impl Config {
     }
 
     /// Whether the store is as it is wished.
-    pub(crate) fn check(self, wish: Wish, directory: &Path) -> Result<(), Failure> {
+    pub(crate) fn check(&self, wish: Wish, directory: &Path) -> Result<(), Failure> {
         let is_as_wished = wish.datastore.is_none_or(|datastore| datastore == self.datastore)
             && wish.codec.is_none_or(|codec| codec == self.codec);
         if is_as_wished {
@@ -131,10 +132,10 @@ impl Config {
     }
 
     /// The same, worked with as the command line says where it says something.
-    pub(crate) fn with(self, flags: Settings) -> Result<Self, Failure> {
+    pub(crate) fn with(&self, flags: Settings) -> Result<Self, Failure> {
         let engine = flags.or(self.engine);
         match engine.problem() {
-            None => Ok(Self { engine, ..self }),
+            None => Ok(Self { engine, ..self.clone() }),
             Some(problem) => {
                 let advice = "dagstore register --help, which has the options of the engine";
                 Err(Failure::of_text(Code::Usage, problem).advise(advice))
@@ -143,9 +144,12 @@ impl Config {
     }
 
     /// A builder for the store in the directory.
-    pub(crate) fn builder(self, directory: &Path) -> Result<Builder, Failure> {
+    pub(crate) fn builder(&self, directory: &Path) -> Result<Builder, Failure> {
         let registry = mounts::registry().map_err(dagstore::Error::from)?;
-        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend()).registry(registry);
+        if matches!(self.datastore, Datastore::Postgres(_)) && !self.datastore.is_built_in() {
+            return Err(self.datastore.not_built_in());
+        }
+        let builder = self.datastore.of(Dagstore::builder().directory(directory).registry(registry));
         let builder = builder.configure(|options| self.engine.apply(options));
         Ok(match self.codec {
             Codec::Json => builder.codec(Json),
@@ -171,34 +175,97 @@ impl Config {
         Ok(Self { datastore, codec, engine })
     }
 
-    fn text(self) -> String {
-        let (datastore, codec) = (self.datastore.backend().name(), self.codec.name());
+    fn text(&self) -> String {
+        let (datastore, codec) = (toml::Value::from(self.datastore.name()), self.codec.name());
         let engine = Settings::template();
         format!(
-            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{engine}"
+            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
         )
     }
 }
 
 impl std::fmt::Display for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "datastore {} and codec {}", self.datastore.backend().name(), self.codec.name())
+        write!(f, "datastore {} and codec {}", self.datastore.name(), self.codec.name())
     }
 }
 
 impl Datastore {
-    fn backend(self) -> Backend {
+    /// What stands for it in the file and on the command line.
+    fn name(&self) -> &str {
         match self {
-            Self::Redb => Backend::Redb,
-            Self::Rocksdb => Backend::Rocksdb,
+            Self::Redb => Backend::Redb.name(),
+            Self::Rocksdb => Backend::Rocksdb.name(),
+            Self::Postgres(url) => url,
         }
     }
 
-    fn is_built_in(self) -> bool {
+    /// The feature that a program needs for it.
+    fn feature(&self) -> &'static str {
+        match self {
+            Self::Redb => Backend::Redb.name(),
+            Self::Rocksdb => Backend::Rocksdb.name(),
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    fn is_built_in(&self) -> bool {
         match self {
             Self::Redb => cfg!(feature = "redb"),
             Self::Rocksdb => cfg!(feature = "rocksdb"),
+            Self::Postgres(_) => cfg!(feature = "postgres"),
         }
+    }
+
+    /// The builder of a store that keeps its records there.
+    fn of(&self, builder: Builder) -> Builder {
+        match self {
+            Self::Redb => builder.backend(Backend::Redb),
+            Self::Rocksdb => builder.backend(Backend::Rocksdb),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => builder.postgres(url),
+            // Refused before.
+            #[cfg(not(feature = "postgres"))]
+            Self::Postgres(_) => builder,
+        }
+    }
+
+    fn not_built_in(&self) -> Failure {
+        let feature = self.feature();
+        Failure::of_text(Code::Failed, format!("this program was built without {feature}")).advise(build_with(feature))
+    }
+}
+
+impl FromStr for Datastore {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "redb" => Ok(Self::Redb),
+            "rocksdb" => Ok(Self::Rocksdb),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Self::Postgres(url.to_owned()))
+            }
+            // A URL isn't repeated: it may have a password in it.
+            url if url.contains("://") => Err("a URL of a datastore begins with postgres://".to_owned()),
+            other => {
+                Err(format!("{other:?} is no datastore, but redb, rocksdb, or a URL that begins with postgres://"))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Datastore {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Datastore> for String {
+    fn from(datastore: Datastore) -> Self {
+        datastore.name().to_owned()
     }
 }
 
@@ -241,9 +308,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for datastore in [Datastore::Redb, Datastore::Rocksdb] {
+        for datastore in ["redb", "rocksdb", "postgres://me@db.example/\"q\"?table=x"].map(str::parse::<Datastore>) {
             for codec in [Codec::Json, Codec::Cbor] {
-                let config = Config { datastore, codec, engine: Settings::default() };
+                let config = Config { datastore: datastore.clone().unwrap(), codec, engine: Settings::default() };
                 assert_eq!(Config::parse(&config.text()).unwrap(), config);
             }
         }

@@ -67,18 +67,17 @@ impl Context {
         change: impl FnOnce(&mut Options),
     ) -> Outcome<(Dagstore, Config, bool)> {
         let found = Config::read(&self.directory)?;
+        let is_new = found.is_none();
         let config = match found {
             Some(found) => found.check(wish, &self.directory).map(|()| found)?,
             None => Config::new(wish)?,
         };
         let builder = config.with(flags)?.builder(&self.directory)?.configure(change);
         let store = self.open_with(builder).await?;
-        if found.is_none()
-            && let Err(failure) = config.write_new(&self.directory)
-        {
+        if is_new && let Err(failure) = config.write_new(&self.directory) {
             return self.close(store, Err(failure.into())).await;
         }
-        Ok((store, config, found.is_none()))
+        Ok((store, config, is_new))
     }
 
     /// Opens a store that was put together elsewhere.

@@ -127,6 +127,7 @@ impl Engine {
         let copies = copies::open(parts.copies.take(), sources.clone(), &options).await?;
         let index_repo = Arc::new(OwnedRepo::new(parts.index_repo, shared.lost.clone()));
         let core = Arc::new(Core {
+            index_repo: Arc::new(OwnedRepo::new(parts.index_repo, shared.lost.clone())),
             shared,
             datastore: parts.datastore,
             registry: parts.registry,

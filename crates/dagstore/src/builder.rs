@@ -20,6 +20,8 @@ pub struct Builder {
     directory: Option<PathBuf>,
     backend: Backend,
     datastore: Option<Arc<dyn Datastore>>,
+    #[cfg(feature = "postgres")]
+    postgres_url: Option<String>,
     index_repo: Option<Arc<dyn IndexRepo>>,
     inverted: Inverted,
     codecs: Codecs,
@@ -88,6 +90,8 @@ impl Builder {
             directory: None,
             backend: Backend::default(),
             datastore: None,
+            #[cfg(feature = "postgres")]
+            postgres_url: None,
             index_repo: None,
             inverted: Inverted::Usual,
             codecs: Codecs::default(),
@@ -117,6 +121,15 @@ impl Builder {
     #[must_use]
     pub fn datastore(mut self, datastore: Arc<dyn Datastore>) -> Self {
         self.datastore = Some(datastore);
+        self
+    }
+
+    /// Keeps the records in the database at this URL, `postgres://user@host:port/database`, in place of an embedded datastore.
+    /// It is opened as [`PostgresDatastore::open`](crate::postgres::PostgresDatastore::open) does, with its defaults.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres(mut self, url: impl Into<String>) -> Self {
+        self.postgres_url = Some(url.into());
         self
     }
 
@@ -241,11 +254,16 @@ impl Builder {
         let directory = match &self.directory {
             Some(path) if self.options.mode == Mode::Paused => Some(Directory::lock_existing(path)?),
             Some(path) => Some(Directory::lock(&*self.file_system, path)?),
-            None if self.datastore.is_some() => None,
+            None if self.datastore.is_some() || self.has_url() => None,
             None => return Err(OpenError::NoPlace),
         };
         let (own, mut databases) = match (self.datastore.clone(), &directory) {
             (Some(records), _) => (None, Databases { inverted: Some(records.clone()), records }),
+            #[cfg(feature = "postgres")]
+            (None, _) if self.has_url() => {
+                let own = self.open_url().await?;
+                (Some(own.clone()), own)
+            }
             (None, Some(directory)) => {
                 let own = self.backend.open(&*self.file_system, directory, self.options.mode).await?;
                 (Some(own.clone()), own)
@@ -268,6 +286,27 @@ impl Builder {
             own.close().await;
         }
         opened
+    }
+
+    #[cfg(feature = "postgres")]
+    fn has_url(&self) -> bool {
+        self.postgres_url.is_some()
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    fn has_url(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn open_url(&self) -> Result<Databases, OpenError> {
+        let builder = dagstore_postgres::PostgresDatastore::builder();
+        // A look makes no tables.
+        let builder = builder.create_if_missing(self.options.mode == Mode::Active);
+        let url = self.postgres_url.as_deref().unwrap_or_default();
+        let records: Arc<dyn Datastore> = Arc::new(builder.open(url).await?);
+        Ok(Databases { inverted: Some(records.clone()), records })
     }
 
     /// Makes the parts that are missing.

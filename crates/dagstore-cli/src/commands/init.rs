@@ -12,7 +12,7 @@ use crate::settings::Settings;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  dagstore init --datastore redb --codec json")]
 pub(crate) struct Init {
-    /// Where records are kept [default: redb].
+    /// Where records are kept: redb, rocksdb, or the URL of a PostgreSQL database without a password [default: redb].
     #[arg(long)]
     datastore: Option<Datastore>,
     /// How records are written [default: cbor].

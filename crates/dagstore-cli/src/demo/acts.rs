@@ -44,7 +44,7 @@ pub(crate) async fn play(context: &Context, place: &Place, narrator: &mut Narrat
     let large = &cars[SMALL.len()];
     narrator.step(format!("wrote a larger one, {} KiB: {}", large.size_bytes >> 10, describe(large)))?;
     crash(place, narrator, large).await?;
-    look(context, place, config, narrator).await?;
+    look(context, place, &config, narrator).await?;
     let store = context.open_with(config.builder(&place.store)?).await?;
     let outcome = come_back(narrator, &store, &cars).await;
     context.close(store, outcome).await
@@ -107,7 +107,7 @@ async fn crash(place: &Place, narrator: &mut Narrator<'_>, car: &Car) -> Outcome
 }
 
 /// Looks at what the killed process left, without touching it.
-async fn look(context: &Context, place: &Place, config: Config, narrator: &mut Narrator<'_>) -> Outcome {
+async fn look(context: &Context, place: &Place, config: &Config, narrator: &mut Narrator<'_>) -> Outcome {
     let store = context.open_with(config.builder(&place.store)?.paused()).await?;
     let shards = store.shards();
     context.close(store, Ok(())).await?;

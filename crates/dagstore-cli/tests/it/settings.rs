@@ -76,7 +76,7 @@ fn settings_that_are_not_understood_are_refused() {
         (format!("speed = 9\n{good}"), "line 1: unknown field `speed`, expected one of "),
         (format!("{good}keep_open = 1\nsync = false\n"), "unknown field `sync`, expected one of `recovery`, "),
         (format!("{good}max_indexing = 0\n"), "invalid value: integer `0`, expected a nonzero"),
-        (good.replace("redb", "sled"), "unknown variant `sled`"),
+        (good.replace("redb", "sled"), "\"sled\" is no datastore, but redb, rocksdb, or a URL"),
         ("format = = 1".to_owned(), "line 1: "),
         (String::new(), "it has no number under format"),
         ("#".repeat(70_000), "it has more than 65536 bytes"),
@@ -127,6 +127,20 @@ fn the_engine_works_as_the_file_or_the_command_line_says() {
         let (error, _) = place.run(&[&["resume"], arguments].concat()).failed(2);
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_program_without_postgres_says_how_to_get_one_with_it() {
+    let place = Place::new();
+    let url = "postgres://me@127.0.0.1:1/none";
+    let (error, advice) = place.run(&["init", "--datastore", url]).failed(1);
+    assert_eq!(error, "this program was built without postgres");
+    assert_eq!(advice, "cargo install --path crates/dagstore-cli --features postgres");
+    let settings = format!("format = 1\ndatastore = \"{url}\"\ncodec = \"cbor\"\n");
+    std::fs::create_dir_all(place.store()).unwrap();
+    std::fs::write(place.store().join("dagstore.toml"), settings).unwrap();
+    assert_eq!(place.run(&["list"]).failed(1).0, error);
 }
 
 #[cfg(not(feature = "rocksdb"))]
