@@ -223,6 +223,7 @@ fn way_out(error: &Error) -> (Code, String) {
             (Code::Failed, "an intact copy of the CAR; dagstore get --no-verify reads a block as it is".to_owned())
         }
         Error::Misplaced { .. } => (Code::Failed, "dagstore destroy KEY, and register the CAR again".to_owned()),
+        Error::UnfinishedCopy => (Code::Failed, "the same dagstore store copy again, which goes on with it".to_owned()),
         Error::NewerFormat { .. } => (Code::Failed, "a newer dagstore".to_owned()),
         _ => (Code::Failed, "the same again with -v, which tells more".to_owned()),
     }

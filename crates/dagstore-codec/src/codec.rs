@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dagstore_types::ShardRecord;
 
-use crate::{Cbor, Error, Json, Result};
+use crate::{Cbor, Error, GoKept, Json, Result};
 
 /// The stamp of a codec, the first byte of a row. 1 to 127 belong to this project, 128 to 255 to everybody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,9 +43,9 @@ pub struct Codecs {
 }
 
 impl Codecs {
-    /// Writes with `writer`; reads it, JSON and CBOR.
+    /// Writes with `writer`; reads it, JSON and CBOR, and says what is wrong with records that were [kept](GoKept) of Go's.
     pub fn new(writer: Arc<dyn Codec>) -> Self {
-        Self { readers: vec![writer.clone(), Arc::new(Json), Arc::new(Cbor)], writer }
+        Self { readers: vec![writer.clone(), Arc::new(Json), Arc::new(Cbor), Arc::new(GoKept)], writer }
     }
 
     /// Reads rows of `reader`, too.

@@ -88,6 +88,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
     /// [`Error::Datastore`], [`Error::Copies`].
+    /// [`Error::NewerFormat`], [`Error::UnfinishedCopy`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
+    /// [`Error::Datastore`].
     pub async fn open(parts: Parts, options: Options) -> Result<Self> {
         Ok(Self::open_and(parts, options, |_| ()).await?.0)
     }

@@ -165,6 +165,9 @@ pub enum Error {
         /// The newest that is known.
         known: u32,
     },
+    /// The rows of another datastore are being copied here, and not all of them are here yet.
+    #[error("the datastore holds an unfinished copy of another one; finish it with the copy's command, or remove it")]
+    UnfinishedCopy,
     /// The row that says whose store this is, is damaged.
     #[error("the row {row:?} of the store's own description is damaged; restore it from a backup")]
     DamagedIdentity {
@@ -219,6 +222,7 @@ impl Error {
             Self::OwnershipLost { .. } => "ownership-lost",
             Self::Closed => "closed",
             Self::NewerFormat { .. } => "newer-format",
+            Self::UnfinishedCopy => "unfinished-copy",
             Self::DamagedIdentity { .. } => "damaged-identity",
             Self::Unreadable { .. } => "unreadable",
             Self::CloseTimedOut => "close-timed-out",

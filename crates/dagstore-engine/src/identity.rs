@@ -8,6 +8,10 @@ use crate::{Error, Result};
 /// The newest format of a store that this program knows, and the one that it writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Stands in the place of the format's version while the rows of another datastore are being copied: no program, of whichever
+/// version, takes half of them for a store.
+pub const UNFINISHED_COPY: u32 = u32::MAX;
+
 /// What a store is told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -21,11 +25,14 @@ impl Identity {
     /// Reads the identity of the store in `datastore`; `None` where there is no store yet.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Datastore`].
+    /// [`Error::NewerFormat`], [`Error::UnfinishedCopy`], [`Error::DamagedIdentity`], [`Error::Datastore`].
     pub async fn read(datastore: &dyn Datastore) -> Result<Option<Self>> {
         let Some(format) = datastore.get(META, FORMAT.as_bytes()).await? else { return Ok(None) };
         let format = format[..].try_into().map_err(|_| Error::DamagedIdentity { row: FORMAT })?;
         let found = u32::from_be_bytes(format);
+        if found == UNFINISHED_COPY {
+            return Err(Error::UnfinishedCopy);
+        }
         if found > FORMAT_VERSION {
             return Err(Error::NewerFormat { found, known: FORMAT_VERSION });
         }

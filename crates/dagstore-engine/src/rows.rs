@@ -1,27 +1,29 @@
-//! Where the store's rows are.
+//! Where the store's rows are, for whoever copies or makes a store without opening it. `docs/format.md` tells their bytes.
 
 use dagstore_datastore::Namespace;
 use dagstore_types::Registration;
 
 /// Shard records, by registration number: eight bytes, big-endian. New rows are appended that way, whatever their keys.
-pub(crate) const SHARDS: Namespace = Namespace::new("shards");
+pub const SHARDS: Namespace = Namespace::new("shards");
 
 /// What the store knows of itself.
-pub(crate) const META: Namespace = Namespace::new("meta");
+pub const META: Namespace = Namespace::new("meta");
 
 /// The format's version: four bytes, big-endian.
-pub(crate) const FORMAT: &str = "format";
+pub const FORMAT: &str = "format";
 
 /// The store's identity: 16 random bytes that name it, then 16 random bytes that key its fingerprints.
-pub(crate) const IDENTITY: &str = "identity";
+pub const IDENTITY: &str = "identity";
 
 /// No registration number from this one on was ever given out: eight bytes, big-endian.
-pub(crate) const NEXT_REGISTRATION: &str = "next-registration";
+pub const NEXT_REGISTRATION: &str = "next-registration";
 
-pub(crate) fn shard_row(registration: Registration) -> [u8; 8] {
+/// The key of a record's row.
+pub fn shard_row(registration: Registration) -> [u8; 8] {
     registration.0.to_be_bytes()
 }
 
-pub(crate) fn registration_of(row: &[u8]) -> Option<Registration> {
+/// The registration whose row has this key; `None` where it is no such row's.
+pub fn registration_of(row: &[u8]) -> Option<Registration> {
     row.try_into().ok().map(|bytes| Registration(u64::from_be_bytes(bytes)))
 }

@@ -50,6 +50,9 @@ pub struct InvertedIndex {
 }
 
 impl InvertedIndex {
+    /// All its namespaces, for whoever copies it.
+    pub const NAMESPACES: [Namespace; 2] = [ROWS, NOTES];
+
     /// The namespace of the rows, for backends that keep what is loaded in bulk apart.
     pub const ROWS: Namespace = Namespace::new("inverted");
 

@@ -43,9 +43,11 @@ enum Inverted {
 
 /// The datastores of a store.
 #[derive(Debug, Clone)]
-struct Databases {
-    records: Arc<dyn Datastore>,
-    inverted: Option<Arc<dyn Datastore>>,
+pub struct Databases {
+    /// The records, and what the store knows of itself.
+    pub records: Arc<dyn Datastore>,
+    /// The rows of the inverted index, where there are any; often it is the same datastore.
+    pub inverted: Option<Arc<dyn Datastore>>,
 }
 
 impl Databases {
@@ -64,8 +66,8 @@ impl Databases {
         Ok(())
     }
 
+    /// Closes both, where somebody is told of something worse already.
     async fn close(&self) {
-        // Somebody is told of something worse already.
         let _records = self.records.close().await;
         if let Some(inverted) = &self.inverted {
             let _rows = inverted.close().await;
@@ -389,7 +391,51 @@ impl Backend {
         if present { Ok(()) } else { Err(OpenError::BackendMissing { feature: self.name() }) }
     }
 
+    /// Whether its database is in the directory of a store; the file that tells so is returned either way.
+    fn find(self, directory: &Path) -> (PathBuf, bool) {
+        let sign = directory.join(self.name()).join(match self {
+            Self::Redb => REDB_FILE,
+            Self::Rocksdb => "CURRENT",
+        });
+        let is_there = sign.exists();
+        (sign, is_there)
+    }
+
     async fn open(
+        self,
+        file_system: &dyn FileSystem,
+        directory: &Directory,
+        mode: Mode,
+    ) -> Result<Databases, OpenError> {
+        self.check_feature()?;
+        match self.find(&directory.path) {
+            (sign, false) if directory.has_owner() => Err(OpenError::DatabaseMissing { path: sign }),
+            _ => self.make_databases(file_system, directory, mode).await,
+        }
+    }
+
+    /// Opens the databases in a store's directory, without a look at what is in them.
+    ///
+    /// # Errors
+    /// [`OpenError::DatabaseMissing`], [`OpenError::BackendMissing`], [`OpenError::Datastore`].
+    pub async fn open_databases(
+        self,
+        file_system: &dyn FileSystem,
+        directory: &Directory,
+        mode: Mode,
+    ) -> Result<Databases, OpenError> {
+        self.check_feature()?;
+        match self.find(&directory.path) {
+            (sign, false) => Err(OpenError::DatabaseMissing { path: sign }),
+            (_, true) => self.make_databases(file_system, directory, mode).await,
+        }
+    }
+
+    /// Opens the databases in a directory, and makes those that aren't there, whatever else is in it.
+    ///
+    /// # Errors
+    /// [`OpenError::BackendMissing`], [`OpenError::Datastore`], [`OpenError::Directory`].
+    pub async fn make_databases(
         self,
         file_system: &dyn FileSystem,
         directory: &Directory,
@@ -397,14 +443,6 @@ impl Backend {
     ) -> Result<Databases, OpenError> {
         self.check_feature()?;
         let path = directory.path.join(self.name());
-        // A file that is there whenever the database is.
-        let sign = path.join(match self {
-            Self::Redb => REDB_FILE,
-            Self::Rocksdb => "CURRENT",
-        });
-        if directory.has_owner() && !sign.exists() {
-            return Err(OpenError::DatabaseMissing { path: sign });
-        }
         file_system.create_directory(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         match self {
             #[cfg(feature = "redb")]

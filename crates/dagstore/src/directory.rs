@@ -20,16 +20,20 @@ use crate::OpenError;
 const ID_FILE: &str = "store-id";
 const ID_BYTES: usize = 32;
 
-/// A directory that this process has locked.
+/// A store's directory that this process has locked, for work on what is in it while no store is open. [`Builder`](crate::Builder)
+/// has one of its own.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     pub(crate) path: PathBuf,
     pub(crate) lock: DirectoryLock,
 }
 
 impl Directory {
     /// Locks the directory of a store that is to be looked at only: one that isn't there isn't made.
-    pub(crate) fn lock_existing(path: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::NoStore`], [`OpenError::Locked`].
+    pub fn lock_existing(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { path: path.to_owned(), source };
         let path = std::path::absolute(path).map_err(failed)?;
         if !path.join(ID_FILE).exists() {
@@ -40,7 +44,10 @@ impl Directory {
     }
 
     /// Makes the directory where there is none, and locks it.
-    pub(crate) fn lock(file_system: &dyn FileSystem, path: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`], [`OpenError::Directory`].
+    pub fn lock(file_system: &dyn FileSystem, path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { path: path.to_owned(), source };
         let path = std::path::absolute(path).map_err(failed)?;
         file_system.create_directory(&path).map_err(failed)?;
@@ -48,8 +55,13 @@ impl Directory {
         Ok(Self { path, lock })
     }
 
+    /// Where it is, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The folder of the full indices.
-    pub(crate) fn indices(&self) -> PathBuf {
+    pub fn indices(&self) -> PathBuf {
         self.path.join("index")
     }
 
@@ -67,11 +79,10 @@ impl Directory {
     ///
     /// Opening a directory with another datastore than its own would find none of its shards, take all its indices for
     /// garbage and remove them.
-    pub(crate) fn check_owner(
-        &self,
-        file_system: &dyn FileSystem,
-        identity: Option<&Identity>,
-    ) -> Result<(), OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::OtherStore`], [`OpenError::Directory`].
+    pub fn check_owner(&self, file_system: &dyn FileSystem, identity: Option<&Identity>) -> Result<(), OpenError> {
         let owner = self.owner(file_system).map_err(|source| self.failed(source))?;
         match (owner, identity) {
             // Indices of a store whose name is lost are nobody's to remove.
@@ -83,7 +94,10 @@ impl Directory {
     }
 
     /// Writes down whose directory this is, durably, unless it stands there already.
-    pub(crate) fn claim(&self, file_system: &dyn FileSystem, identity: &Identity) -> Result<(), OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::Directory`].
+    pub fn claim(&self, file_system: &dyn FileSystem, identity: &Identity) -> Result<(), OpenError> {
         if self.owner(file_system).map_err(|source| self.failed(source))?.is_some() {
             return Ok(());
         }

@@ -38,14 +38,18 @@ mod error;
 
 use std::ops::Deref;
 
-pub use builder::{Backend, Builder};
+pub use builder::{Backend, Builder, Databases};
 pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
     BlockEntry, Candidate, Engine, Error, Failure, Finding, GcOptions, GcReport, Identity, Indexer, Kept, Mode,
     Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
     ShardBlockstore, ShardCopy, ShardInfo, Trace, Verified, Verify, Watched,
+    BlockEntry, Candidate, Engine, Error, FORMAT_VERSION, Failure, Finding, GcReport, Identity, Indexer, Kept, Mode,
+    Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
+    ShardBlockstore, ShardInfo, Trace, UNFINISHED_COPY, Verified, Verify, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
+pub use directory::Directory;
 pub use error::OpenError;
 
 /// One block store over all shards.
@@ -56,6 +60,8 @@ pub use dagstore_car as car;
 pub use dagstore_codec as codec;
 /// Where records are kept.
 pub use dagstore_datastore as datastore;
+/// The namespaces and keys of the store's own rows.
+pub use dagstore_engine::rows;
 /// Files and time.
 pub use dagstore_fs as fs;
 /// Full indices.
