@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Quarantine(commands::quarantine::Quarantine),
     Gc(commands::gc::Gc),
     Resume(commands::resume::Resume),
+    Store(commands::store::Store),
     Demo(demo::Demo),
     Completions(commands::completions::Completions),
     /// Registers a file that is read slowly: what the demonstration kills.

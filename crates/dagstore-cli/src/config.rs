@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use dagstore::codec::{Cbor, Json};
+use dagstore::codec::{Cbor, Codecs, Json};
 use dagstore::fs::{FileSystem, ReadAtExt, RealFileSystem, publish};
 use dagstore::{Backend, Builder, Dagstore};
 use serde::{Deserialize, Serialize};
@@ -151,10 +152,7 @@ impl Config {
         }
         let builder = self.datastore.of(Dagstore::builder().directory(directory).registry(registry));
         let builder = builder.configure(|options| self.engine.apply(options));
-        Ok(match self.codec {
-            Codec::Json => builder.codec(Json),
-            Codec::Cbor => builder.codec(Cbor),
-        })
+        Ok(builder.codecs(Codecs::new(self.codec.codec())))
     }
 
     /// Checks the format before anything else: a newer one may have other keys.
@@ -180,6 +178,7 @@ impl Config {
         let engine = Settings::template();
         format!(
             "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
+            "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{engine}"
         )
     }
 }
@@ -193,6 +192,7 @@ impl std::fmt::Display for Config {
 impl Datastore {
     /// What stands for it in the file and on the command line.
     fn name(&self) -> &str {
+    pub(crate) fn backend(self) -> Backend {
         match self {
             Self::Redb => Backend::Redb.name(),
             Self::Rocksdb => Backend::Rocksdb.name(),
@@ -270,12 +270,33 @@ impl From<Datastore> for String {
 }
 
 impl Codec {
-    fn name(self) -> &'static str {
+    /// The codec itself.
+    pub(crate) fn codec(self) -> Arc<dyn dagstore::codec::Codec> {
+        match self {
+            Self::Json => Arc::new(Json),
+            Self::Cbor => Arc::new(Cbor),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Cbor => "cbor",
         }
     }
+}
+
+/// The settings of a store whose datastore, and codec, are others now: those lines are replaced, all else stays.
+pub(crate) fn switched(text: &str, datastore: &str, codec: Option<Codec>) -> String {
+    let line = |line: &str| {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        match (key, codec) {
+            ("datastore", _) => format!("datastore = \"{datastore}\"\n"),
+            ("codec", Some(codec)) => format!("codec = \"{}\"\n", codec.name()),
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 /// What is wrong with the file, and in which line.

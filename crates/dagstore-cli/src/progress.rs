@@ -63,6 +63,18 @@ impl Progress {
         Count { bar, failed: 0 }
     }
 
+    /// Shows one line that changes, until the value is dropped.
+    pub(crate) fn line(&self) -> Line {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::no_length());
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            (bars.clone(), bar)
+        });
+        Line { bar }
+    }
+
     /// Shows how many bytes of what has the name are done, until the value is dropped.
     pub(crate) fn bytes(&self, name: String) -> Bytes {
         let bar = self.bars.as_ref().map(|bars| {
@@ -95,6 +107,31 @@ impl Progress {
                     }
                 }
             }
+        }
+    }
+}
+
+/// One line that tells what is being done.
+#[derive(Debug)]
+pub(crate) struct Line {
+    bar: Option<(MultiProgress, ProgressBar)>,
+}
+
+impl Line {
+    /// Tells this, in the place of what was told before.
+    pub(crate) fn say(&self, text: String) {
+        if let Some((_, bar)) = &self.bar {
+            bar.set_message(text);
+            bar.tick();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some((bars, bar)) = &self.bar {
+            bar.finish_and_clear();
+            bars.remove(bar);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::compare::{TableReport, compare};
 use crate::files::copy_indices;
 use crate::progress::{PROGRESS, Progress};
 use crate::rows::{Recoding, rows_behind};
-use crate::tables::{TABLES, Table, check_empty, close};
+use crate::tables::{TABLES, Table, check_empty};
 use crate::{Error, Place, Result, Role, Schemes};
 
 /// The most rows of a store's own description. It has three.
@@ -125,10 +125,10 @@ pub async fn copy_store(
             _ => Ok(None),
         };
         let copied = copy_databases(&source, &target, &to.to_string(), options, tell, finish).await;
-        close(&target).await.and(copied)
+        target.close().await.map_err(Error::from).and(copied)
     };
     let copied = copied.await;
-    close(&source).await.and(copied)
+    source.close().await.map_err(Error::from).and(copied)
 }
 
 /// Copies every row of `source` to `target`, compares both, calls `finish`, and makes the target a store; see [`copy_store`].
@@ -150,7 +150,12 @@ pub async fn copy_databases(
     let mut progress = if Progress::is_unfinished(&*target.records).await? {
         begun.read(&*target.records, place).await?
     } else if Identity::read(&*target.records).await? == Some(identity) {
-        let tables = compare(source, target, &recoding, tell).await?;
+        let compared = compare(source, target, &recoding, tell).await;
+        let tables = compared.map_err(|error| match error {
+            // A finished copy that was used since is a store of its own, and not to be removed.
+            Error::Differs { namespace, .. } => Error::NotEmpty { place: place.to_owned(), namespace },
+            error => error,
+        })?;
         let index_files = finish(&identity).await?;
         return Ok(CopyReport { tables, resumed_rows: 0, was_complete: true, unread: 0, index_files });
     } else {

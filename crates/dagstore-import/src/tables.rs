@@ -51,12 +51,3 @@ pub(crate) async fn check_empty(databases: &Databases, place: &str) -> Result<()
     }
     Ok(())
 }
-
-/// Closes the datastores, and tells the first error.
-pub(crate) async fn close(databases: &Databases) -> Result<()> {
-    let records = databases.records.close().await;
-    if let Some(inverted) = &databases.inverted {
-        inverted.close().await?;
-    }
-    Ok(records?)
-}

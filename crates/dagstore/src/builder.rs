@@ -66,12 +66,16 @@ impl Databases {
         Ok(())
     }
 
-    /// Closes both, where somebody is told of something worse already.
-    async fn close(&self) {
-        let _records = self.records.close().await;
+    /// Closes both, whatever comes of the first.
+    ///
+    /// # Errors
+    /// Those of [`Datastore::close`].
+    pub async fn close(&self) -> Result<(), dagstore_datastore::Error> {
+        let records = self.records.close().await;
         if let Some(inverted) = &self.inverted {
-            let _rows = inverted.close().await;
+            inverted.close().await?;
         }
+        records
     }
 }
 
@@ -285,7 +289,7 @@ impl Builder {
         let opened = opened.await;
         if let (Err(_), Some(own)) = (&opened, own) {
             // Nobody else has a handle to them, and they must be free when this call returns.
-            own.close().await;
+            let _told_of_worse = own.close().await;
         }
         opened
     }
@@ -457,7 +461,7 @@ impl Backend {
                 match inverted {
                     Ok(inverted) => Ok(Databases { records, inverted: Some(Arc::new(inverted)) }),
                     Err(error) => {
-                        Databases { records, inverted: None }.close().await;
+                        let _told_of_worse = Databases { records, inverted: None }.close().await;
                         Err(error.into())
                     }
                 }

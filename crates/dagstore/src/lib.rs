@@ -48,7 +48,7 @@ pub use dagstore_engine::{
     Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
     ShardBlockstore, ShardInfo, Trace, UNFINISHED_COPY, Verified, Verify, Watched,
 };
-pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState};
+pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState, UnixMillis};
 pub use directory::Directory;
 pub use error::OpenError;
 

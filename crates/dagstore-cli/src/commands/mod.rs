@@ -16,6 +16,7 @@ pub(crate) mod quarantine;
 pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod resume;
+pub(crate) mod store;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
         Command::Quarantine(arguments) => arguments.run(&context).await,
         Command::Gc(arguments) => arguments.run(&context).await,
         Command::Resume(arguments) => arguments.run(&context).await,
+        Command::Store(arguments) => arguments.run(&context).await,
         Command::Demo(arguments) => arguments.run(&context).await,
         Command::Completions(arguments) => arguments.run(&context),
         Command::DemoChild(arguments) => arguments.run(&context).await,

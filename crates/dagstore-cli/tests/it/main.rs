@@ -14,6 +14,7 @@ mod output;
 mod places;
 mod quarantine;
 mod settings;
+mod store;
 mod support;
 mod trace;
 mod verify;

@@ -66,6 +66,9 @@ async fn half_a_copy_is_no_store_and_belongs_to_its_source() {
     assert!(report.resumed_rows > 0 && !report.was_complete);
     // Again is nothing but a comparison.
     assert!(copy(&source, &target, &CopyOptions::default()).await.unwrap().was_complete);
+    target.records.delete(SHARDS, &[0, 0, 0, 0, 0, 0, 0, 5]).await.unwrap();
+    let error = copy(&source, &target, &CopyOptions::default()).await.unwrap_err();
+    assert!(matches!(error, Error::NotEmpty { .. }), "a store that went its own way is not to be removed: {error}");
     open().paused().open().await.unwrap().close().await.unwrap();
 }
 
