@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use dagstore::codec::{Cbor, Codecs, Json};
 use dagstore::fs::{FileSystem, ReadAtExt, RealFileSystem, publish};
-use dagstore::{Backend, Builder, Dagstore};
+use dagstore::{Backend, Builder, Dagstore, Databases, Directory, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Code, Failure, build_with};
@@ -177,8 +177,7 @@ impl Config {
         let (datastore, codec) = (toml::Value::from(self.datastore.name()), self.codec.name());
         let engine = Settings::template();
         format!(
-            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
-            "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{engine}"
+            "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
         )
     }
 }
@@ -192,7 +191,6 @@ impl std::fmt::Display for Config {
 impl Datastore {
     /// What stands for it in the file and on the command line.
     fn name(&self) -> &str {
-    pub(crate) fn backend(self) -> Backend {
         match self {
             Self::Redb => Backend::Redb.name(),
             Self::Rocksdb => Backend::Rocksdb.name(),
@@ -228,6 +226,19 @@ impl Datastore {
             #[cfg(not(feature = "postgres"))]
             Self::Postgres(_) => builder,
         }
+    }
+
+    /// The datastores of the store in the directory.
+    pub(crate) async fn databases(&self, directory: &Directory, mode: Mode) -> Result<Databases, Failure> {
+        let opened = match self {
+            Self::Redb => Backend::Redb.open_databases(&RealFileSystem, directory, mode).await,
+            Self::Rocksdb => Backend::Rocksdb.open_databases(&RealFileSystem, directory, mode).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => Databases::postgres(url, mode).await,
+            #[cfg(not(feature = "postgres"))]
+            Self::Postgres(_) => return Err(self.not_built_in()),
+        };
+        Ok(opened?)
     }
 
     fn not_built_in(&self) -> Failure {

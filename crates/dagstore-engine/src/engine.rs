@@ -86,10 +86,8 @@ impl Engine {
     /// Needs a tokio runtime with its time driver; the store's tasks stay on it, whichever one a caller is on later.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
-    /// [`Error::Datastore`], [`Error::Copies`].
     /// [`Error::NewerFormat`], [`Error::UnfinishedCopy`], [`Error::DamagedIdentity`], [`Error::Unreadable`] (only when opening strictly),
-    /// [`Error::Datastore`].
+    /// [`Error::Datastore`], [`Error::Copies`].
     pub async fn open(parts: Parts, options: Options) -> Result<Self> {
         Ok(Self::open_and(parts, options, |_| ()).await?.0)
     }
@@ -129,13 +127,11 @@ impl Engine {
         let copies = copies::open(parts.copies.take(), sources.clone(), &options).await?;
         let index_repo = Arc::new(OwnedRepo::new(parts.index_repo, shared.lost.clone()));
         let core = Arc::new(Core {
-            index_repo: Arc::new(OwnedRepo::new(parts.index_repo, shared.lost.clone())),
             shared,
             datastore: parts.datastore,
             registry: parts.registry,
-            index_repo: parts.index_repo,
-            copies,
             index_repo,
+            copies,
             inverted,
             clock: parts.clock,
             catalogue: loaded.catalogue,
@@ -339,8 +335,7 @@ impl Engine {
     pub async fn gc_with(&self, options: GcOptions) -> Result<GcReport> {
         self.core.check_active()?;
         // What is being swept goes on to its end; nobody has to wait for a disk that hangs.
-        self.core.unless_closed(gc::collect(&self.core, options)).await?
-        let collected = self.core.unless_closed(gc::collect(&self.core)).await?;
+        let collected = self.core.unless_closed(gc::collect(&self.core, options)).await?;
         collected.map_err(|error| match error {
             Error::Closed => self.core.shared.closed_error(),
             error => error,

@@ -64,8 +64,6 @@ pub use copies::{LocalCopies, ShardCopy};
 pub use engine::Engine;
 pub use error::Error;
 pub use gc::{GcOptions, GcReport, Kept};
-pub use identity::{FORMAT_VERSION, Identity};
-pub use gc::{GcReport, Kept};
 pub use identity::{FORMAT_VERSION, Identity, UNFINISHED_COPY};
 pub use indexer::{Candidate, Indexer};
 pub use info::{Progress, ShardInfo};

@@ -51,6 +51,17 @@ pub struct Databases {
 }
 
 impl Databases {
+    /// Those of a store in the database at this URL; see [`Builder::postgres`]. A look makes no tables.
+    ///
+    /// # Errors
+    /// [`OpenError::Datastore`].
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(url: &str, mode: Mode) -> Result<Self, OpenError> {
+        let builder = dagstore_postgres::PostgresDatastore::builder().create_if_missing(mode == Mode::Active);
+        let records: Arc<dyn Datastore> = Arc::new(builder.open(url).await?);
+        Ok(Self { inverted: Some(records.clone()), records })
+    }
+
     /// Leaves the rows where they usually are. They are not kept up any more, so they aren't believed when somebody comes back
     /// to them.
     async fn leave_inverted(&mut self, mode: Mode) -> Result<(), OpenError> {
@@ -307,12 +318,7 @@ impl Builder {
 
     #[cfg(feature = "postgres")]
     async fn open_url(&self) -> Result<Databases, OpenError> {
-        let builder = dagstore_postgres::PostgresDatastore::builder();
-        // A look makes no tables.
-        let builder = builder.create_if_missing(self.options.mode == Mode::Active);
-        let url = self.postgres_url.as_deref().unwrap_or_default();
-        let records: Arc<dyn Datastore> = Arc::new(builder.open(url).await?);
-        Ok(Databases { inverted: Some(records.clone()), records })
+        Databases::postgres(self.postgres_url.as_deref().unwrap_or_default(), self.options.mode).await
     }
 
     /// Makes the parts that are missing.

@@ -41,12 +41,9 @@ use std::ops::Deref;
 pub use builder::{Backend, Builder, Databases};
 pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
-    BlockEntry, Candidate, Engine, Error, Failure, Finding, GcOptions, GcReport, Identity, Indexer, Kept, Mode,
-    Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
-    ShardBlockstore, ShardCopy, ShardInfo, Trace, Verified, Verify, Watched,
-    BlockEntry, Candidate, Engine, Error, FORMAT_VERSION, Failure, Finding, GcReport, Identity, Indexer, Kept, Mode,
-    Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, ResumeReport, Retry, ShardAccessor,
-    ShardBlockstore, ShardInfo, Trace, UNFINISHED_COPY, Verified, Verify, Watched,
+    BlockEntry, Candidate, Engine, Error, FORMAT_VERSION, Failure, Finding, GcOptions, GcReport, Identity, Indexer,
+    Kept, Mode, Operation, Options, Problem, Progress, Quarantined, RecoveryPolicy, Register, Remote, ResumeReport,
+    Retry, ShardAccessor, ShardBlockstore, ShardCopy, ShardInfo, Trace, UNFINISHED_COPY, Verified, Verify, Watched,
 };
 pub use dagstore_types::{ErrorClass, ErrorKind, ShardError, ShardKey, ShardState, UnixMillis};
 pub use directory::Directory;

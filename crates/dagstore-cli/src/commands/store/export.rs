@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dagstore::fs::RealFileSystem;
 use dagstore::{Directory, Mode};
 use dagstore_import::{ExportReport, export};
 use serde::Serialize;
@@ -55,8 +54,7 @@ impl Export {
         let Format::GoJson = self.format;
         let config = Config::read(&context.directory)?.ok_or_else(|| no_store(&context.directory))?;
         let directory = Directory::lock_existing(&context.directory)?;
-        let backend = config.datastore.backend();
-        let databases = backend.open_databases(&RealFileSystem, &directory, Mode::Paused).await?;
+        let databases = config.datastore.databases(&directory, Mode::Paused).await?;
         // Records take a few hundred bytes each; a file is replaced by a whole one or not at all.
         let mut bytes = Vec::new();
         let mut write = |record: &[u8]| {

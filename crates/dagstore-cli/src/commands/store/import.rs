@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dagstore::fs::RealFileSystem;
 use dagstore::{Dagstore, Directory, Mode, ShardState};
 use dagstore_import::go::{
     Compared, GoFiles, Mapping, Outcome as Fate, Planned, ReadOptions, compare_index, plan, read, write,
@@ -102,7 +101,7 @@ impl Import {
         let registry = mounts::registry().map_err(dagstore::Error::from)?;
         let now = dagstore::UnixMillis(now_ms());
         let mut planned = plan(rows, &mut files, &mapping, &registry, now);
-        let wish = Wish { datastore: self.datastore, codec: self.codec };
+        let wish = Wish { datastore: self.datastore.clone(), codec: self.codec };
         let (store, config, _) = context.open_or_make(wish, self.engine, |_| {}).await?;
         context.close(store, Ok(())).await?;
         line.say(format!("writing {}", counted(planned.len(), "record")));
@@ -180,7 +179,7 @@ impl Import {
 /// Writes the records while nobody has the store open.
 async fn write_rows(context: &Context, config: Config, planned: &mut [Planned]) -> Outcome {
     let directory = Directory::lock_existing(&context.directory)?;
-    let databases = config.datastore.backend().open_databases(&RealFileSystem, &directory, Mode::Active).await?;
+    let databases = config.datastore.databases(&directory, Mode::Active).await?;
     let written = write(&databases, &*config.codec.codec(), planned).await;
     let closed = databases.close().await;
     written.map_err(failed)?;
