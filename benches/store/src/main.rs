@@ -19,6 +19,7 @@ mod chunk_read;
 mod counting;
 mod cpu;
 mod crowd;
+mod far;
 mod figure;
 mod gc;
 mod indices;
@@ -71,6 +72,10 @@ enum Bench {
     BlockRead(block_read::Options),
     /// Reading blocks of a source that is far away, through the cache of chunks.
     ChunkRead(chunk_read::Options),
+    /// The first block of a shard that is far away.
+    FirstByte(far::first_byte::Options),
+    /// Many shards that are far away, within a quota.
+    Quota(far::quota::Options),
     /// Registering CARs until they are Available.
     Initialise(initialise::Options),
     /// What `restart` does in processes of their own.
@@ -91,6 +96,8 @@ fn main() -> anyhow::Result<()> {
         Bench::InvertedLookup(options) => Report::of(&setup, |report| inverted::lookup::run(&setup, &options, report)),
         Bench::BlockRead(options) => Report::of(&setup, |report| block_read::run(&setup, &options, report)),
         Bench::ChunkRead(options) => Report::of(&setup, |report| chunk_read::run(&setup, &options, report)),
+        Bench::FirstByte(options) => Report::of(&setup, |report| far::first_byte::run(&setup, &options, report)),
+        Bench::Quota(options) => Report::of(&setup, |report| far::quota::run(&setup, &options, report)),
         Bench::Initialise(options) => Report::of(&setup, |report| initialise::run(&setup, &options, report)),
         Bench::RestartChild(order) => order.obey(),
     }

@@ -266,7 +266,7 @@ impl BlockEntry {
     }
 }
 
-fn check(offset: u64, cid: &RawCid, data: &[u8]) -> Result<()> {
+pub(crate) fn check(offset: u64, cid: &RawCid, data: &[u8]) -> Result<()> {
     match dagstore_car::check(cid.multihash(), data) {
         Verdict::Matches => Ok(()),
         Verdict::Differs => Err(dagstore_car::Error::Integrity { cid: cid.clone(), offset }.into()),

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
 
 use crate::Result;
 use crate::accessor::OpenShard;
+use crate::passing::Wishes;
 use crate::shared::Shared;
 use crate::task::Task;
 
@@ -22,6 +23,7 @@ pub(crate) struct Cell {
     key: ShardKey,
     shared: Arc<Shared>,
     state: Mutex<CellState>,
+    wishes: Wishes,
 }
 
 /// What is behind the lock. All of it lives in memory only; what is persisted is the machine's record.
@@ -87,7 +89,12 @@ pub(crate) enum Asked {
 impl Cell {
     pub(crate) fn new(key: ShardKey, engine: Arc<Shared>, shard: Shard) -> Arc<Self> {
         let state = Mutex::new(CellState { shard, ..CellState::default() });
-        Arc::new(Self { key, shared: engine, state })
+        Arc::new(Self { key, shared: engine, state, wishes: Wishes::default() })
+    }
+
+    /// Who waits for blocks that have yet to pass.
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
     }
 
     pub(crate) fn key(&self) -> &ShardKey {

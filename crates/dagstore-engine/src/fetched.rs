@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dagstore_car::{ScanOptions, StreamScanner};
+use dagstore_car::{ScanOptions, Scanned, StreamScanner};
 use dagstore_fs::OwnName;
 use dagstore_mount::{Mount, Opened, Stat};
 use dagstore_transient::{Copies, Lease, Observer};
@@ -156,11 +156,22 @@ impl Passing {
     fn take(&self, walk: Walk, bytes: &[u8]) -> Result<Walk, ShardError> {
         let walk = if matches!(walk, Walk::Nothing) { self.begin()? } else { walk };
         let Walk::Going(mut scanner, mut indexing) = walk else { return Ok(walk) };
-        scanner.push(bytes, |block| indexing.take(block)).map_err(|error| indexing.failure(&error))?;
-        if scanner.received_bytes() < self.stat.size {
+        let wishes = self.cell.wishes();
+        let mut take = |block: Scanned<'_>| {
+            wishes.pass(self.name, &block);
+            indexing.take(block)
+        };
+        let mut walked = scanner.push(bytes, &mut take);
+        if wishes.are_any() {
+            // Somebody waits for one of those that are gathered still.
+            walked = walked.and_then(|()| scanner.flush(&mut take));
+        }
+        let is_end = scanner.received_bytes() >= self.stat.size;
+        if walked.is_ok() && !is_end {
             return Ok(Walk::Going(scanner, indexing));
         }
-        scanner.finish(|block| indexing.take(block)).map_err(|error| indexing.failure(&error))?;
+        let walked = walked.and_then(|()| scanner.finish(take).map(drop));
+        walked.map_err(|error| indexing.failure(&error))?;
         Ok(Walk::Done(indexing.end()))
     }
 }

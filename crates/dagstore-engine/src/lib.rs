@@ -37,6 +37,7 @@ mod loader;
 mod metrics;
 mod options;
 mod ownership;
+mod passing;
 mod perform;
 mod place;
 mod provisional;

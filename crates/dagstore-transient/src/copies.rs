@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use dagstore_fs::{FileSystem, OwnName};
+use dagstore_fs::{FileSystem, OwnName, ReadAt};
 use dagstore_mount::{Mount, Stat};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use crate::error::failed;
 use crate::fetch::{Job, supervise};
 use crate::lease::{Hold, Lease};
 use crate::look::look_at_all;
-use crate::names::Id;
+use crate::names::{Id, Paths};
 use crate::observer::Observer;
 use crate::room::Ledger;
 use crate::sidecar::Form;
@@ -130,6 +130,29 @@ impl Copies {
             Err(Error::Damaged { .. }) => Err(Error::NotLocal { name }),
             lease => lease,
         }
+    }
+
+    /// Opens what has come so far of a copy that is being fetched, or all of it where the fetch has just ended; `None` where no fetch
+    /// is under way. What the observer was shown can be read; what is behind it can't, though the size is that of the whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub async fn peek(&self, name: OwnName) -> Result<Option<Arc<dyn ReadAt>>> {
+        let size = match self.shared.state.lock().slots.get(&Id::of(name)) {
+            Some(Slot { held: Held::Fetching(fetching), .. }) => fetching.progress.total.load(Ordering::Relaxed),
+            _ => return Ok(None),
+        };
+        let shared = Arc::clone(&self.shared);
+        off_the_runtime(name, move || {
+            let Paths { partial, copy, .. } = shared.paths(Id::of(name));
+            let opened = match shared.file_system.open(&partial) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => shared.file_system.open(&copy),
+                opened => opened,
+            };
+            let inner = opened.map_err(failed("open", &partial))?;
+            Ok(Some(Arc::new(Peek { inner, size }) as Arc<dyn ReadAt>))
+        })
+        .await
     }
 
     /// Ends the fetch that is under way, and returns whether there was one. What was fetched is kept where it can be gone on
@@ -280,6 +303,23 @@ impl Copies {
             // A use that can't be written down is no reason to refuse the copy.
             tokio::spawn(async move { copies.write_marks(id).await.is_ok() });
         }
+    }
+}
+
+/// A copy that isn't whole yet, with the size that it will have.
+#[derive(Debug)]
+struct Peek {
+    inner: Arc<dyn ReadAt>,
+    size: u64,
+}
+
+impl ReadAt for Peek {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read_at(offset, buffer)
     }
 }
 

@@ -19,6 +19,7 @@ mod life;
 mod limits;
 mod outage;
 mod ownership;
+mod passing;
 mod provisional;
 mod quarantine;
 mod rebuilding;

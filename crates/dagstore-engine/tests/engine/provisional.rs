@@ -70,12 +70,15 @@ async fn the_first_block_does_not_cost_the_whole_car() {
     read_all(&engine, "a", &car).await;
 }
 
+/// What becomes of the eight bytes of an offset.
+type Lie = fn(&mut [u8]);
+
 /// Neither what it doesn't name nor what it names wrongly is believed of the index inside.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_lies_is_found_out() {
     let car = car();
     let (victim, data) = &car.blocks[64];
-    let lies: [(&str, fn(&mut [u8])); 4] = [
+    let lies: [(&str, Lie); 4] = [
         ("it names another block's place", |offset| offset.copy_from_slice(&59_u64.to_le_bytes())),
         ("it names a place inside a block", |offset| offset[0] ^= 1),
         ("it names a place behind the end", |offset| offset[6] = 1),
