@@ -40,17 +40,14 @@ pub struct ShardCopy {
     pub info: CopyInfo,
 }
 
-/// Opens the folder of the copies. A store that is only looked at has none: looking at such a folder removes what a crash left
-/// half-written.
+/// Opens the folder of the copies. That of a store that is only looked at is only looked at, too.
 pub(crate) async fn open(
     copies: Option<LocalCopies>,
     sources: Arc<StoreSources>,
     options: &Options,
 ) -> Result<Option<Copies>> {
     let Some(LocalCopies { file_system, directory, options: mut copying }) = copies else { return Ok(None) };
-    if options.mode == Mode::Paused {
-        return Ok(None);
-    }
+    copying.read_only = options.mode == Mode::Paused;
     copying.sources = Some(sources);
     let open = move || Copies::open(file_system, &directory, copying);
     let opened = match options.blocking {
@@ -62,14 +59,14 @@ pub(crate) async fn open(
 }
 
 impl Engine {
-    /// The local copies, and those that are being made.
+    /// The local copies, and those that are being made. Answers in a paused store, too.
     pub fn copies(&self) -> Vec<ShardCopy> {
         let copies = self.core.copies.iter().flat_map(Copies::list);
         copies.map(|info| ShardCopy { key: self.core.catalogue.find(info.name.registration), info }).collect()
     }
 
     /// How many bytes of disk the local copies take, what is promised to those being made included. Never more than the
-    /// quota, unless a smaller one was set for a store that has more.
+    /// quota, unless a smaller one was set for a store that has more. Answers in a paused store, too.
     pub fn copies_used_bytes(&self) -> u64 {
         self.core.copies.as_ref().map_or(0, Copies::used_bytes)
     }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 
 use dagstore_fs::OwnName;
 use dagstore_types::UnixMillis;
+use parking_lot::MutexGuard;
 
 use crate::chunks::Chunks;
 use crate::make_room::remove;
 use crate::names::Id;
 use crate::sidecar::Form;
-use crate::state::{Held, Slot};
+use crate::state::{Held, Slot, State};
 use crate::{Copies, Error, Reason, Result, off_the_runtime};
 
 /// One copy, as a listing shows it.
@@ -118,7 +119,7 @@ impl Copies {
     async fn set_pinned(&self, name: OwnName, is_pinned: bool) -> Result<()> {
         let id = Id::of(name);
         let (is_written_by_a_fetch, chunks) = {
-            let state = self.shared.state.lock();
+            let state = self.writable()?;
             let slot = state.slots.get(&id).filter(|slot| !matches!(slot.held, Held::Nothing));
             let chunks = state.chunks.get(&id).filter(|chunks| chunks.room().is_some()).cloned();
             if slot.is_none() && chunks.is_none() {
@@ -172,7 +173,7 @@ impl Copies {
         let id = Id::of(name);
         let check = |slot: &Slot| may_be_evicted(slot, source_was_seen, force);
         let (turn, chunks) = {
-            let state = self.shared.state.lock();
+            let state = self.writable()?;
             let slot = state.slots.get(&id).filter(|slot| !matches!(slot.held, Held::Nothing));
             let chunks = state.chunks.get(&id).filter(|chunks| chunks.room().is_some()).cloned();
             if slot.is_none() && chunks.is_none() {
@@ -212,7 +213,7 @@ impl Copies {
         let mut report = GcReport::default();
         let mut failed = None;
         let all: Vec<_> = {
-            let state = self.shared.state.lock();
+            let state = self.writable()?;
             let strays = state.strays.iter().map(|(name, room)| (name.clone(), room.bytes()));
             let told = |(name, bytes)| GcEntry { name, bytes, kept: Some(Reason::NotProvablyOurs) };
             report.entries.extend(strays.map(told));
@@ -258,6 +259,14 @@ impl Copies {
             report.entries.push(GcEntry { name, bytes, kept });
         }
         failed.map_or(Ok(report), Err)
+    }
+
+    /// The state, where more than a look is allowed.
+    fn writable(&self) -> Result<MutexGuard<'_, State>> {
+        if self.shared.options.read_only {
+            return Err(Error::Closed);
+        }
+        Ok(self.shared.state.lock())
     }
 
     fn would_remove(

@@ -41,16 +41,21 @@ impl Copies {
     /// ([`DirectoryLock`](dagstore_fs::DirectoryLock) is the caller's), and only one value that isn't a clone. Nothing
     /// is removed but what a crash left half-written beside copies and chunks, and chunks of which there is a copy;
     /// [`gc`](Self::gc) removes what nobody names.
+    /// is removed but sidecars that a crash left half-written; [`gc`](Self::gc) removes what nobody names. With
+    /// [`Options::read_only`] not even these are.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn open(file_system: Arc<dyn FileSystem>, directory: &Path, options: Options) -> Result<Self> {
-        file_system.create_directory(directory).map_err(failed("create the directory", directory))?;
+        if !options.read_only {
+            file_system.create_directory(directory).map_err(failed("create the directory", directory))?;
+        }
         let ledger = Ledger::new(options.quota_bytes, options.keep_free_bytes);
         let directory = directory.to_owned();
         let (requests, closing) = (Arc::default(), watch::channel(false).0);
         let shared = Shared { file_system, directory, options, ledger, state: Mutex::default(), requests, closing };
-        let state = look_at_all(&shared)?;
+        let mut state = look_at_all(&shared)?;
+        state.is_closed = shared.options.read_only;
         *shared.state.lock() = state;
         Ok(Self { shared: Arc::new(shared) })
     }

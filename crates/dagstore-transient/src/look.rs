@@ -52,16 +52,21 @@ fn size_of(file_system: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
 }
 
 /// Reads the folder. Of everything in it only sidecars and tables that a crash left unfinished are removed, and chunks of which
-/// there is a copy.
+/// there is a copy; and nothing at all where it is only looked at.
 pub(crate) fn look_at_all(shared: &Shared) -> Result<State> {
     let directory = &shared.directory;
-    let entries = shared.file_system.list(directory).map_err(failed("list", directory))?;
+    let is_read_only = shared.options.read_only;
+    let entries = match shared.file_system.list(directory) {
+        Err(error) if is_read_only && error.kind() == ErrorKind::NotFound => Vec::new(),
+        entries => entries.map_err(failed("list", directory))?,
+    };
     let mut state = State::default();
     let (mut data, mut chunks) = (BTreeMap::new(), Listed::new());
     for entry in entries.into_iter().filter(|entry| entry.is_file) {
         let Some((name, kind)) = parse(&entry.name) else { continue };
         let id = Id::of(name);
         match kind {
+            Kind::Temporary if is_read_only => {}
             Kind::Temporary => remove_unfinished(&*shared.file_system, &shared.paths(id).temporary)?,
             Kind::Sidecar => match look(&*shared.file_system, &shared.paths(id), id)? {
                 Some(Found { sidecar, room }) => {

@@ -40,6 +40,10 @@ pub struct Options {
     /// After how much time without a byte a source counts as gone: between two pieces of a stream, and for each MiB that
     /// is begun of a ranged read.
     pub idle_timeout: Duration,
+    /// The folder is only looked at: not a file in it is made, changed or removed, and where there is no folder there are no
+    /// copies. [`Copies::list`](crate::Copies::list) and [`Copies::used_bytes`](crate::Copies::used_bytes) answer, and all
+    /// that would change something fails with [`Error::Closed`](crate::Error::Closed).
+    pub read_only: bool,
     /// Tells the time of use.
     pub clock: Arc<dyn Clock>,
 }
@@ -60,6 +64,7 @@ impl Default for Options {
             remote_chunk_bytes: 64 << 10,
             read_ahead_bytes: 1 << 20,
             idle_timeout: Duration::from_mins(2),
+            read_only: false,
             clock: Arc::new(SystemClock),
         }
     }

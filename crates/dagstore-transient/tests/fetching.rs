@@ -6,7 +6,7 @@ mod common;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use common::{Seen, Source, content, files, mount, name, only, open, options, read, until};
+use common::{Seen, Source, content, files, mount, name, only, open, open_with, options, read, until};
 use dagstore_fs::OwnName;
 use dagstore_mount::Stat;
 use dagstore_transient::{Copies, CopyState, Error, Reason};
@@ -241,4 +241,41 @@ async fn a_listing_shows_how_far_a_fetch_is() {
     assert!(only(directory.path(), ".part").exists());
     drop(copies);
     assert!(open(directory.path()).list()[0].is_pinned);
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Source::new(content(12, 50_000), Some("v1"));
+    let copies = open(directory.path());
+    copies.fetch(name(1), mount(&source), None, None).await.unwrap();
+    source.change(|manners| manners.breaks_at = Some(12_000));
+    copies.fetch(name(2), mount(&source), None, None).await.unwrap_err();
+    let (listed, used) = (copies.list(), copies.used_bytes());
+    drop(copies);
+    // What a crash leaves in the middle of a checkpoint.
+    std::fs::write(only(directory.path(), ".part").with_extension("meta-new"), b"dags").unwrap();
+    let before = files(directory.path());
+    let look_at = |directory: &std::path::Path| {
+        let mut options = options();
+        options.read_only = true;
+        open_with(directory, options)
+    };
+    let look = look_at(directory.path());
+    assert_eq!((look.list().len(), look.used_bytes()), (2, used));
+    for (seen, was) in look.list().into_iter().zip(listed) {
+        assert_eq!((seen.name, seen.state, seen.done, seen.size), (was.name, was.state, was.done, was.size));
+    }
+    assert!(matches!(look.fetch(name(2), mount(&source), None, None).await, Err(Error::Closed)));
+    assert!(matches!(look.local(name(1), None).await, Err(Error::Closed)));
+    assert!(matches!(look.pin(name(1)).await, Err(Error::Closed)));
+    assert!(matches!(look.evict(name(1), true, true).await, Err(Error::Closed)));
+    assert!(matches!(look.gc(|_| false, false).await, Err(Error::Closed)));
+    assert_eq!(files(directory.path()), before);
+    assert_eq!(open(directory.path()).list().len(), 2);
+    assert_ne!(files(directory.path()), before);
+    // A folder that isn't there isn't made.
+    let absent = directory.path().join("absent");
+    let look = look_at(&absent);
+    assert_eq!((look.list().len(), look.used_bytes(), absent.exists()), (0, 0, false));
 }

@@ -143,12 +143,13 @@ pub(crate) type Listed = BTreeMap<Id, [Option<u64>; 2]>;
 /// Takes over every table in the folder. What stands beside a complete copy is removed, and so are tables that a crash left
 /// unfinished. Returns the files that no table claims, with their sizes.
 pub(crate) fn load_all(shared: &Shared, state: &mut State, listed: Listed) -> Result<Vec<(String, u64)>> {
-    let mut strays = Vec::new();
+    let (mut strays, is_read_only) = (Vec::new(), shared.options.read_only);
     for (id, [table_size, data_size]) in listed {
         let paths = shared.paths(id);
         let file_system = &*shared.file_system;
         let Some(table) = read_table(file_system, &paths.table, &paths.chunks, id)? else {
-            let is_gone = table_size.is_none() || remove_unfinished(file_system, &paths.table, &paths.chunks)?;
+            let is_gone =
+                table_size.is_none() || (!is_read_only && remove_unfinished(file_system, &paths.table, &paths.chunks)?);
             let left = [(&paths.table, table_size.filter(|_| !is_gone)), (&paths.chunks, data_size)];
             let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             strays.extend(left.into_iter().filter_map(|(path, size)| Some((named(path), size?))));
@@ -156,7 +157,9 @@ pub(crate) fn load_all(shared: &Shared, state: &mut State, listed: Listed) -> Re
         };
         let has_copy = |held: &Held| matches!(held, Held::OnDisk(copy) if copy.serves(None));
         if state.slots.get(&id).is_some_and(|slot| has_copy(&slot.held)) {
-            remove_files(file_system, &paths)?;
+            if !is_read_only {
+                remove_files(file_system, &paths)?;
+            }
             continue;
         }
         let stat = Stat::new(table.header.size, Some(table.header.validator.clone()));
