@@ -10,11 +10,14 @@ use clap::ValueEnum;
 use dagstore::codec::{Cbor, Codecs, Json};
 use dagstore::fs::{FileSystem, ReadAtExt, RealFileSystem, publish};
 use dagstore::{Backend, Builder, Dagstore, Databases, Directory, Mode};
+use dagstore::{Backend, Builder, Dagstore};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
 
 use crate::exit::{Code, Failure, build_with};
-use crate::mounts;
-use crate::settings::Settings;
+use crate::mounts::Mounts;
+use crate::settings::{CopySettings, EngineSettings, Settings};
 
 /// The name of the file in the store's directory. Where it is absent there is no store.
 pub(crate) const FILE_NAME: &str = "dagstore.toml";
@@ -27,11 +30,14 @@ const MOST_BYTES: u64 = 64 * 1024;
 
 /// What a store was made with, and how to work with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Config {
     pub(crate) datastore: Datastore,
     pub(crate) codec: Codec,
     #[serde(skip)]
-    pub(crate) engine: Settings,
+    pub(crate) settings: Settings,
+    #[serde(skip)]
+    pub(crate) mounts: Mounts,
 }
 
 /// The file.
@@ -44,7 +50,12 @@ struct File {
     datastore: Datastore,
     codec: Codec,
     #[serde(default)]
-    engine: Settings,
+    engine: EngineSettings,
+    #[serde(default)]
+    copies: CopySettings,
+    /// Read table by table, because each has the keys of its type.
+    #[serde(default, rename = "mounts")]
+    _mounts: IgnoredAny,
 }
 
 /// Where records are kept.
@@ -86,7 +97,8 @@ impl Config {
         if !datastore.is_built_in() {
             return Err(datastore.not_built_in());
         }
-        Ok(Self { datastore, codec: wish.codec.unwrap_or(Codec::Cbor), engine: Settings::default() })
+        let codec = wish.codec.unwrap_or(Codec::Cbor);
+        Ok(Self { datastore, codec, settings: Settings::default(), mounts: Mounts::default() })
     }
 
     /// Reads the file in the store's directory; `None` where there is no store.
@@ -137,6 +149,10 @@ impl Config {
         let engine = flags.or(self.engine);
         match engine.problem() {
             None => Ok(Self { engine, ..self.clone() }),
+    pub(crate) fn with(self, flags: Settings) -> Result<Self, Failure> {
+        let settings = flags.or(self.settings);
+        match settings.problem() {
+            None => Ok(Self { settings, ..self }),
             Some(problem) => {
                 let advice = "dagstore register --help, which has the options of the engine";
                 Err(Failure::of_text(Code::Usage, problem).advise(advice))
@@ -153,6 +169,13 @@ impl Config {
         let builder = self.datastore.of(Dagstore::builder().directory(directory).registry(registry));
         let builder = builder.configure(|options| self.engine.apply(options));
         Ok(builder.codecs(Codecs::new(self.codec.codec())))
+        let registry = self.mounts.registry().map_err(dagstore::Error::from)?;
+        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend()).registry(registry);
+        let builder = self.settings.apply(builder);
+        Ok(match self.codec {
+            Codec::Json => builder.codec(Json),
+            Codec::Cbor => builder.codec(Cbor),
+        })
     }
 
     /// Checks the format before anything else: a newer one may have other keys.
@@ -166,11 +189,16 @@ impl Config {
             Some(found) => anyhow::bail!("it has format {found}, which never was"),
             None => anyhow::bail!("it has no number under format"),
         }
-        let File { datastore, codec, engine, .. } = toml::from_str(text).map_err(|error| placed(text, &error))?;
-        if let Some(problem) = engine.problem() {
+        let File { datastore, codec, engine, copies, .. } =
+            toml::from_str(text).map_err(|error| placed(text, &error))?;
+        let settings = Settings { engine, copies };
+        if let Some(problem) = settings.problem() {
             anyhow::bail!("in [engine], {problem}");
         }
-        Ok(Self { datastore, codec, engine })
+        let table = DeTable::parse(text).map_err(|error| placed(text, &error))?.into_inner();
+        let mounts = table.get("mounts").map_or_else(|| Ok(Mounts::default()), Mounts::read);
+        let mounts = mounts.map_err(|wrong| in_line(text, wrong.place, &wrong.text))?;
+        Ok(Self { datastore, codec, settings, mounts })
     }
 
     fn text(&self) -> String {
@@ -178,6 +206,11 @@ impl Config {
         let engine = Settings::template();
         format!(
             "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
+        let (datastore, codec) = (self.datastore.backend().name(), self.codec.name());
+        let settings = Settings::template();
+        let mounts = Mounts::TEMPLATE;
+        format!(
+            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{settings}{mounts}"
         )
     }
 }
@@ -312,10 +345,14 @@ pub(crate) fn switched(text: &str, datastore: &str, codec: Option<Codec>) -> Str
 
 /// What is wrong with the file, and in which line.
 fn placed(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    in_line(text, error.span().map(|span| span.start), error.message())
+}
+
+fn in_line(text: &str, place: Option<usize>, message: &str) -> anyhow::Error {
     let line = |place: usize| text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1;
-    let message = error.message().trim_end().replace('\n', "; ");
-    match error.span() {
-        Some(span) => anyhow::anyhow!("line {}: {message}", line(span.start)),
+    let message = message.trim_end().replace('\n', "; ");
+    match place {
+        Some(place) => anyhow::anyhow!("line {}: {message}", line(place)),
         None => anyhow::anyhow!("{message}"),
     }
 }
@@ -344,6 +381,9 @@ mod tests {
             for codec in [Codec::Json, Codec::Cbor] {
                 let config = Config { datastore: datastore.clone().unwrap(), codec, engine: Settings::default() };
                 assert_eq!(Config::parse(&config.text()).unwrap(), config);
+                let config = Config { datastore, codec, settings: Settings::default(), mounts: Mounts::default() };
+                let read = Config::parse(&config.text()).unwrap();
+                assert_eq!((read.datastore, read.codec, read.settings), (datastore, codec, config.settings));
             }
         }
     }
@@ -363,7 +403,10 @@ mod tests {
     fn what_is_unknown_is_named() {
         let text = "format = 1\ndatastore = \"redb\"\ncodec = \"cbor\"\n";
         let unknown = problem(&format!("{text}\nspeed = 1\n"));
-        assert_eq!(unknown, "line 5: unknown field `speed`, expected one of `format`, `datastore`, `codec`, `engine`");
+        assert_eq!(
+            unknown,
+            "line 5: unknown field `speed`, expected one of `format`, `datastore`, `codec`, `engine`, `copies`, `mounts`"
+        );
         for (line, expected) in [
             ("max_speed = 1", "unknown field `max_speed`, expected one of `recovery`, `max_retries`, "),
             ("max_fetching = 0", "invalid value: integer `0`, expected a nonzero usize"),

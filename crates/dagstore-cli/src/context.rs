@@ -72,7 +72,8 @@ impl Context {
             Some(found) => found.check(wish, &self.directory).map(|()| found)?,
             None => Config::new(wish)?,
         };
-        let builder = config.with(flags)?.builder(&self.directory)?.configure(change);
+        let config = config.with(flags)?;
+        let builder = config.builder(&self.directory)?.configure(change);
         let store = self.open_with(builder).await?;
         if is_new && let Err(failure) = config.write_new(&self.directory) {
             return self.close(store, Err(failure.into())).await;
@@ -150,8 +151,12 @@ impl Context {
 
     /// A builder for the store that is there, to work as the command line says.
     pub(crate) fn builder(&self, flags: Settings) -> Result<Builder, Failure> {
-        let config = Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))?;
-        config.with(flags)?.builder(&self.directory)
+        self.config()?.with(flags)?.builder(&self.directory)
+    }
+
+    /// What the store that is there was made with, and how it is worked with.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        Config::read(&self.directory)?.ok_or_else(|| no_store(&self.directory))
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {
@@ -163,6 +168,14 @@ impl Context {
 /// A key out of an argument.
 pub(crate) fn key(text: &str) -> Result<ShardKey, Failure> {
     ShardKey::new(text).map_err(|error| Error::from(error).into())
+}
+
+/// Keys out of arguments, in order and each once.
+pub(crate) fn keys(texts: &[String]) -> Result<Vec<ShardKey>, Failure> {
+    let mut keys = texts.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
 }
 
 /// A CID out of an argument.

@@ -218,6 +218,12 @@ fn way_out(error: &Error) -> (Code, String) {
         }
         Error::Mount(error) => (Code::Failed, after_mount(error)),
         Error::NeedsCopy { .. } => (Code::Failed, "register a file with the same content".to_owned()),
+        Error::NotLocal(key) => {
+            (Code::NotFound, format!("the same without --local, or {}; both fetch it", with_key("pin", key)))
+        }
+        Error::NotCopied(key) => (Code::Failed, with_key("info", key)),
+        Error::Copy { key, source } => (Code::Failed, after_copy(source, Some(key))),
+        Error::Copies(error) => (Code::Failed, after_copy(error, None)),
         Error::Datastore(error) => (Code::Failed, after_datastore(error)),
         Error::Car(_) => {
             (Code::Failed, "an intact copy of the CAR; dagstore get --no-verify reads a block as it is".to_owned())
@@ -240,6 +246,30 @@ fn after_mount(error: &mount::Error) -> String {
         _ => "a path, or a URL such as file:///srv/a.car",
     }
     .to_owned()
+}
+
+/// What to do about a local copy that can't be made, kept or removed.
+fn after_copy(error: &dagstore::copies::Error, key: Option<&ShardKey>) -> String {
+    use dagstore::copies::{Error as Copy, Reason};
+    let word = key.map_or_else(|| "KEY".to_owned(), |key| shell_word(key.as_str()));
+    match error {
+        Copy::Source { source, .. } => after_mount(source),
+        Copy::SourceChanged { .. } => format!("dagstore recover {word}, to take what the source has now"),
+        Copy::TooLarge { .. } => "a larger quota under [copies] in dagstore.toml, or as --quota".to_owned(),
+        Copy::NoRoom { .. } => "dagstore transients, which shows what takes the room; then unpin or evict".to_owned(),
+        Copy::DiskFull { .. } => "again, when the disk has room; dagstore gc --copies makes some".to_owned(),
+        Copy::NotLocal { .. } => format!("dagstore pin {word}, which fetches it"),
+        Copy::Unfit { .. } => "a file with the very bytes of the source".to_owned(),
+        Copy::Kept { reason: Reason::Pinned, .. } => format!("dagstore unpin {word}, or evict --force"),
+        Copy::Kept { reason: Reason::MayBeTheLast, .. } => {
+            "again when the source can be reached; --force removes even the last copy".to_owned()
+        }
+        Copy::Kept { reason: Reason::Exists, .. } => format!("dagstore evict {word}, then the same again"),
+        Copy::Kept { .. } | Copy::TooManyWaiters { .. } | Copy::Idle { .. } | Copy::WrongSize { .. } => {
+            "the same again later".to_owned()
+        }
+        _ => "the same again when the cause is mended; dagstore transients shows the local copies".to_owned(),
+    }
 }
 
 /// What to do about a datastore that failed.

@@ -1,11 +1,13 @@
 //! How far long work is, shown on standard error where that is a terminal and nowhere else.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
+use dagstore::copies::CopyState;
 use dagstore::{Dagstore, ShardKey};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::time::MissedTickBehavior;
@@ -226,16 +228,46 @@ impl State {
 impl Watched<'_> {
     /// How far the work is; `None` where none is being done, or its size isn't known yet.
     fn state(self, store: &Dagstore) -> Option<State> {
-        let progress = match self {
-            Self::Shard(key) => store.info(key.as_str()).ok()?.progress.into_iter().collect::<Vec<_>>(),
-            Self::All => store.shards().into_iter().filter_map(|shard| shard.progress).collect(),
+        let (name, parts) = match self {
+            Self::Shard(key) => {
+                let indexing = store.info(key.as_str()).ok()?.progress.map(|progress| of_indexing(&progress));
+                // What is indexed already is fetched without another look at all of it.
+                let part = indexing.or_else(|| fetches(store).find(|(of, _)| of == key).map(|(_, part)| part));
+                (short_key(key), part.into_iter().collect::<Vec<_>>())
+            }
+            Self::All => {
+                let indexed: HashMap<_, _> = store
+                    .shards()
+                    .into_iter()
+                    .filter_map(|shard| Some((shard.key, of_indexing(&shard.progress?))))
+                    .collect();
+                let fetched = fetches(store).filter(|(key, _)| !indexed.contains_key(key)).map(|(_, part)| part);
+                let parts: Vec<_> = indexed.values().copied().chain(fetched).collect();
+                (counted(parts.len(), "shard"), parts)
+            }
         };
-        let total_bytes = progress.iter().map(dagstore::Progress::total_bytes).fold(0, u64::saturating_add);
-        let name = match self {
-            Self::Shard(key) => short_key(key),
-            Self::All => counted(progress.len(), "shard"),
-        };
-        let done_bytes = progress.iter().map(dagstore::Progress::done_bytes).fold(0, u64::saturating_add);
+        let sum = |bytes: fn(&Part) -> u64| parts.iter().map(bytes).fold(0, u64::saturating_add);
+        let (done_bytes, total_bytes) = (sum(|part| part.done_bytes), sum(|part| part.total_bytes));
         (total_bytes > 0).then_some(State { name, done_bytes, total_bytes })
     }
+}
+
+/// How far the work on one shard is.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    done_bytes: u64,
+    total_bytes: u64,
+}
+
+fn of_indexing(progress: &dagstore::Progress) -> Part {
+    Part { done_bytes: progress.done_bytes(), total_bytes: progress.total_bytes() }
+}
+
+/// The local copies that are being fetched, as far as their sizes are known.
+fn fetches(store: &Dagstore) -> impl Iterator<Item = (ShardKey, Part)> {
+    let fetching = store.copies().into_iter().filter(|copy| copy.info.state == CopyState::Fetching);
+    fetching.filter_map(|copy| {
+        let part = Part { done_bytes: copy.info.done, total_bytes: copy.info.size? };
+        Some((copy.key?, part))
+    })
 }

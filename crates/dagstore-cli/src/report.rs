@@ -1,6 +1,9 @@
 //! What is told of a shard, the same in every command.
 
-use dagstore::{Dagstore, Quarantined, ShardError, ShardInfo, ShardState};
+use std::collections::HashMap;
+
+use dagstore::copies::CopyState;
+use dagstore::{Dagstore, Quarantined, ShardCopy, ShardError, ShardInfo, ShardKey, ShardState};
 use serde::Serialize;
 
 use crate::text::{counted, from_now, now_ms, time};
@@ -24,10 +27,29 @@ pub(crate) struct ShardReport {
     pub(crate) retries: Option<u32>,
     pub(crate) next_try: Option<String>,
     pub(crate) changed: Option<String>,
+    /// None where there is no local copy.
+    pub(crate) copy: Option<CopyReport>,
     /// For people.
     #[serde(skip)]
     next_try_ms: Option<u64>,
 }
+
+/// The local copy of a shard.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CopyReport {
+    /// What there is of it.
+    pub(crate) state: &'static str,
+    /// How many bytes are there.
+    pub(crate) bytes: u64,
+    /// How many the source has, as far as that is known.
+    pub(crate) size_bytes: Option<u64>,
+    pub(crate) pinned: bool,
+    pub(crate) in_use: bool,
+    pub(crate) last_use: String,
+}
+
+/// The local copies of a store by their shards.
+pub(crate) struct CopyReports(HashMap<ShardKey, CopyReport>);
 
 /// Why a shard failed, or why its record can't be read.
 #[derive(Debug, Serialize)]
@@ -51,6 +73,7 @@ impl ShardReport {
             retries: Some(info.retries),
             next_try: info.next_try.map(|at| time(at.0)),
             changed: Some(time(info.changed.0)),
+            copy: None,
             next_try_ms: info.next_try.map(|at| at.0),
         }
     }
@@ -69,6 +92,7 @@ impl ShardReport {
             retries: None,
             next_try: None,
             changed: None,
+            copy: None,
             next_try_ms: None,
         }
     }
@@ -91,8 +115,67 @@ impl ShardReport {
 
     /// Every shard of the store by key, then what is quarantined.
     pub(crate) fn all(store: &Dagstore) -> impl Iterator<Item = Self> {
+        let copies = CopyReports::of(store);
         let quarantined = store.quarantined().into_iter().map(|record| Self::of_quarantined(&record));
-        store.shards().into_iter().map(Self::of_shard).chain(quarantined)
+        let shards = store.shards().into_iter().map(move |info| {
+            let copy = copies.find(&info.key);
+            Self { copy, ..Self::of_shard(info) }
+        });
+        shards.chain(quarantined)
+    }
+
+    /// The same with the shard's local copy.
+    pub(crate) fn with_copy(self, copies: &CopyReports) -> Self {
+        let key = self.key.as_deref().and_then(|key| ShardKey::new(key).ok());
+        Self { copy: key.and_then(|key| copies.find(&key)), ..self }
+    }
+}
+
+impl CopyReport {
+    pub(crate) fn of(copy: &ShardCopy) -> Self {
+        let info = &copy.info;
+        Self {
+            state: match info.state {
+                CopyState::Complete => "complete",
+                CopyState::Partial => "partial",
+                CopyState::Fetching => "fetching",
+                CopyState::Foreign => "adopted",
+                CopyState::Chunks => "chunks",
+                _ => "other",
+            },
+            bytes: info.done,
+            size_bytes: info.size,
+            pinned: info.is_pinned,
+            in_use: info.is_in_use,
+            last_use: time(info.last_use.0),
+        }
+    }
+
+    /// In a few words.
+    pub(crate) fn text(&self) -> String {
+        let pinned = if self.pinned { ", pinned" } else { "" };
+        match self.size_bytes.filter(|size| *size != self.bytes) {
+            Some(size) => format!("{}, {} of {}{pinned}", self.state, self.bytes, counted(size, "byte")),
+            None => format!("{}, {}{pinned}", self.state, counted(self.bytes, "byte")),
+        }
+    }
+}
+
+impl CopyReports {
+    /// Of a registration of which there are both, the copy, which is listed before its chunks.
+    pub(crate) fn of(store: &Dagstore) -> Self {
+        let mut reports = HashMap::new();
+        for copy in store.copies() {
+            let report = CopyReport::of(&copy);
+            if let Some(key) = copy.key {
+                reports.entry(key).or_insert(report);
+            }
+        }
+        Self(reports)
+    }
+
+    fn find(&self, key: &ShardKey) -> Option<CopyReport> {
+        self.0.get(key).cloned()
     }
 }
 

@@ -69,10 +69,14 @@ fn is_rooted(url: &str) -> bool {
     url.split_once(':').is_some_and(|(_, location)| location.starts_with('/'))
 }
 
+/// The last part of the path: of URLs whose paths begin at a root, and of others where it can't be data.
 fn name_in_url(url: &str) -> Option<String> {
-    let (_, location) = url.split_once(':').filter(|_| is_rooted(url))?;
+    let (_, location) = url.split_once(':')?;
     let path = location.split(['?', '#']).next()?;
-    let (_, name) = path.rsplit_once('/')?;
+    let name = match path.rsplit_once('/') {
+        Some((_, name)) => name,
+        None => Some(path).filter(|path| path.ends_with(ENDING))?,
+    };
     let name = percent_decode_str(name).decode_utf8().ok()?;
     (!name.is_empty()).then(|| without_ending(&name))
 }
@@ -102,7 +106,9 @@ mod tests {
             ("https://h.example/x/y.car?sig=1/2".to_owned(), some("y"))
         );
         assert_eq!(of("bytes:aGk"), ("bytes:aGk".to_owned(), None));
-        assert_eq!(of("absent:b.car"), ("absent:b.car".to_owned(), None));
+        assert_eq!(of("absent:b.car"), ("absent:b.car".to_owned(), some("b")));
+        assert_eq!(of("absent:a/b%20c.car?x"), ("absent:a/b%20c.car?x".to_owned(), some("b c")));
+        assert_eq!(of("absent:b"), ("absent:b".to_owned(), None));
         assert_eq!(of("file:///srv/"), ("file:///srv/".to_owned(), None));
         assert_eq!(of("file:///srv/a b"), ("file:///srv/a b".to_owned(), some("a b")));
         assert_eq!(of("file:///srv/%ff.car").1, None);

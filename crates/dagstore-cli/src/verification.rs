@@ -11,16 +11,12 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::exit::{Code, Failure, Outcome, Stop};
 use crate::many::Failures;
+use crate::settings::units::{NoSize, Size};
 use crate::text::{counted, shell_word, short_key};
 
 /// Bytes a second; 0 is as fast as it goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rate(u64);
-
-/// A rate that isn't one.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no number of bytes such as 1000000, 50MB or 16MiB")]
-pub(crate) struct NoRate(String);
 
 /// Something that is wrong, for programs.
 #[derive(Serialize)]
@@ -185,23 +181,11 @@ impl Rate {
 }
 
 impl FromStr for Rate {
-    type Err = NoRate;
+    type Err = NoSize;
 
-    fn from_str(text: &str) -> Result<Self, NoRate> {
-        let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, unit) = text.split_at(end);
-        let unit = match unit.trim().to_ascii_lowercase().trim_end_matches("/s").trim_end_matches('b') {
-            "" => 1,
-            "k" => 1000,
-            "m" => 1_000_000,
-            "g" => 1_000_000_000,
-            "ki" => 1 << 10,
-            "mi" => 1 << 20,
-            "gi" => 1 << 30,
-            _ => 0,
-        };
-        let bytes = digits.parse::<u64>().ok().filter(|_| unit > 0).and_then(|digits| digits.checked_mul(unit));
-        bytes.map(Self).ok_or_else(|| NoRate(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, NoSize> {
+        let size = text.strip_suffix("/s").unwrap_or(text);
+        size.parse().map(|Size(bytes)| Self(bytes))
     }
 }
 
@@ -210,12 +194,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_numbers_with_units() {
+    fn rates_are_sizes_a_second() {
         let of = |text: &str| text.parse::<Rate>().map(|rate| rate.0).ok();
-        let known = ["0", "1000", "50MB", "50mb/s", "16 MiB", "2k", "3Gi", "1GB"].map(of);
-        let bytes = [0, 1000, 50_000_000, 50_000_000, 16 << 20, 2000, 3 << 30, 1_000_000_000];
-        assert_eq!(known, bytes.map(Some));
-        assert_eq!(["", "MB", "5 parsecs", "-1", "99999999999999999999", "20000000000000GB"].map(of), [None; 6]);
+        assert_eq!(
+            ["50MB", "50mb/s", "16 MiB/s", "5 parsecs"].map(of),
+            [Some(50_000_000), Some(50_000_000), Some(16 << 20), None]
+        );
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use dagstore::car::RawCid;
 use dagstore::{Blockstore, Dagstore, Error, ShardKey, ShardState, blockstore};
+use futures_util::StreamExt;
 use serde::Serialize;
 
 use crate::context::{Context, cid, key};
 use crate::exit::{Code, Failure, Outcome, Stop, of_blocks, of_shard};
 use crate::file;
+use crate::progress::Watched;
 use crate::settings::Settings;
 use crate::text::{counted, shell_word};
 
@@ -30,6 +32,9 @@ pub(crate) struct Get {
     /// Take the block as it is, without hashing it.
     #[arg(long)]
     no_verify: bool,
+    /// Take it only from what is on this machine: nothing is fetched.
+    #[arg(long)]
+    local: bool,
     #[command(flatten)]
     engine: Settings,
 }
@@ -60,7 +65,7 @@ impl Get {
         }
         let shard = self.shard.as_deref().map(key).transpose()?;
         let store = context.open(self.engine).await?;
-        let look = Look { context, store: &store, cid: &cid, verify: !self.no_verify };
+        let look = Look { context, store: &store, cid: &cid, verify: !self.no_verify, local: self.local };
         let found = look.find(shard).await;
         let found = context.close(store, found).await?;
         match file {
@@ -76,6 +81,8 @@ struct Look<'a> {
     store: &'a Dagstore,
     cid: &'a RawCid,
     verify: bool,
+    /// Whether nothing is to be fetched.
+    local: bool,
 }
 
 impl Look<'_> {
@@ -89,6 +96,7 @@ impl Look<'_> {
                 })?;
                 Ok(Found { shard: Some(key), data })
             }
+            None if self.local => self.find_locally().await,
             None => self.find_anywhere().await,
         }
     }
@@ -97,13 +105,41 @@ impl Look<'_> {
     async fn find_anywhere(&self) -> Outcome<Found> {
         let blocks = Blockstore::builder(self.store);
         let blocks = if self.verify { blocks } else { blocks.unverified() };
-        let (failure, is_looked_up) = match blocks.build().find(self.cid).await {
+        let blocks = blocks.build();
+        let found = self.context.progress.watch(self.store, Watched::All, blocks.find(self.cid)).await;
+        let (failure, is_looked_up) = match found {
             Ok(found) => return Ok(Found { shard: found.shard, data: found.data.to_vec() }),
             Err(blockstore::Error::NotFound { .. }) => (None, true),
             Err(blockstore::Error::Engine(Error::NoInvertedIndex | Error::InvertedIncomplete)) => (None, false),
             Err(error) => (Some(of_blocks(self.store, error)), true),
         };
         self.find_one_by_one(failure, is_looked_up).await
+    }
+
+    /// Looks into the shards that are known to have the block and are on this machine.
+    async fn find_locally(&self) -> Outcome<Found> {
+        let multihash = self.cid.multihash();
+        if multihash.is_identity() {
+            return Ok(Found { shard: None, data: multihash.digest().to_vec() });
+        }
+        self.context.inverted(self.store).await?;
+        let mut keys = self.store.locate(self.cid).boxed();
+        let mut failure = None;
+        while let Some(key) = keys.next().await {
+            let key = key?;
+            match self.read(&key).await {
+                Ok(Some(data)) => return Ok(Found { shard: Some(key), data }),
+                Ok(None) => {}
+                // Another shard may have the block on this machine.
+                Err(Stop::Failure(other)) => failure = failure.or(Some(*other)),
+                Err(stop) => return Err(stop),
+            }
+        }
+        let failure = failure.unwrap_or_else(|| {
+            let text = format!("no shard that is indexed has a block with the CID {}", self.cid);
+            Failure::of_text(Code::NotFound, text).advise("the same without --local")
+        });
+        Err(failure.into())
     }
 
     /// Looks into one shard after the other, but for those that are indexed if they were looked into before; `failure` is what
@@ -139,7 +175,11 @@ impl Look<'_> {
 
     /// The block, where the shard has it.
     async fn read(&self, key: &ShardKey) -> Outcome<Option<Vec<u8>>> {
-        let shard = self.context.acquire(self.store, key).await?;
+        let shard = if self.local {
+            self.store.acquire_local(key.as_str()).await.map_err(|error| of_shard(self.store, error))?
+        } else {
+            self.context.acquire(self.store, key).await?
+        };
         let blockstore = if self.verify { shard.blockstore() } else { shard.blockstore().unverified() };
         match blockstore.get(self.cid).await {
             Ok(data) => Ok(Some(data.to_vec())),

@@ -7,7 +7,7 @@ use dagstore::{Dagstore, Error};
 
 use crate::context::{Context, key};
 use crate::exit::Outcome;
-use crate::report::ShardReport;
+use crate::report::{CopyReport, CopyReports, ShardReport};
 use crate::text::escape;
 
 /// Show what is known of a shard; nothing is resumed or changed.
@@ -30,7 +30,7 @@ impl Info {
 
 fn report(store: &Dagstore, key: &str) -> Result<ShardReport, Error> {
     match store.info(key) {
-        Ok(info) => Ok(ShardReport::of_shard(info)),
+        Ok(info) => Ok(ShardReport::of_shard(info).with_copy(&CopyReports::of(store))),
         Err(error @ Error::Quarantined { .. }) => {
             let mut records = store.quarantined().into_iter();
             let record = records.find(|record| record.key.as_ref().is_some_and(|found| found.as_str() == key));
@@ -58,6 +58,7 @@ fn print(context: &Context, report: &ShardReport) -> Outcome {
         ("retries", number(report.retries.map(u64::from))),
         ("next try", next_try),
         ("changed", report.changed.clone()),
+        ("local copy", report.copy.as_ref().map(CopyReport::text)),
     ];
     let mut table = Table::new();
     table.load_style(NOTHING);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::report::{QUARANTINED, ShardReport, states};
+use crate::report::{CopyReport, QUARANTINED, ShardReport, states};
 use crate::text::{escape, shorten};
 
 /// The widest cell: a piece CID and a usual path fit. `info` and `--json` show all.
@@ -107,6 +107,7 @@ fn table(shards: &[ShardReport]) -> Table {
     let has_tries = has(|shard| shard.tries().is_some());
     let has_next = has(|shard| shard.next_try.is_some());
     let has_errors = has(|shard| shard.error.is_some());
+    let has_copies = has(|shard| shard.copy.is_some());
     let mut table = Table::new();
     table.load_style(NOTHING);
     let columns = [
@@ -114,6 +115,7 @@ fn table(shards: &[ShardReport]) -> Table {
         ("STATE", true),
         ("TRIES", has_tries),
         ("NEXT TRY", has_next),
+        ("LOCAL COPY", has_copies),
         ("URL", true),
         ("ERROR", has_errors),
     ];
@@ -124,6 +126,7 @@ fn table(shards: &[ShardReport]) -> Table {
             Some(shard.state.to_owned()),
             shard.tries(),
             shard.next_try_from_now(),
+            shard.copy.as_ref().map(CopyReport::text),
             shard.url.clone(),
             shard.error.as_ref().map(|error| error.text.clone()),
         ];
@@ -143,6 +146,7 @@ fn paragraph(shard: &ShardReport, width: usize) -> Vec<String> {
     let more = [
         shard.error.as_ref().map(|error| error.text.clone()),
         Some(tries.join(", ")).filter(|tries| !tries.is_empty()),
+        shard.copy.as_ref().map(|copy| format!("local copy: {}", copy.text())),
         shard.url.clone(),
     ];
     let more = more.into_iter().flatten().map(|text| format!("{:INDENT$}{}", "", shorten(&escape(&text), most)));

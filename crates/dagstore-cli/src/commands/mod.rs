@@ -1,9 +1,11 @@
 //! The commands, a file each: what can be typed, and what is done.
 
+pub(crate) mod adopt;
 pub(crate) mod blocks;
 pub(crate) mod car;
 pub(crate) mod completions;
 pub(crate) mod destroy;
+pub(crate) mod evict;
 pub(crate) mod gc;
 pub(crate) mod get;
 pub(crate) mod index;
@@ -12,11 +14,14 @@ pub(crate) mod init;
 pub(crate) mod init_all;
 pub(crate) mod list;
 pub(crate) mod locate;
+pub(crate) mod mounts;
+pub(crate) mod pin;
 pub(crate) mod quarantine;
 pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod resume;
 pub(crate) mod store;
+pub(crate) mod transients;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -42,6 +47,12 @@ pub(crate) async fn run(command: Command, context: Arc<Context>) -> Outcome {
         Command::InitAll(arguments) => arguments.run(&context).await,
         Command::Destroy(arguments) => arguments.run(&context).await,
         Command::Quarantine(arguments) => arguments.run(&context).await,
+        Command::Mounts(_) => mounts::Mounts::run(&context),
+        Command::Transients(arguments) => arguments.run(&context).await,
+        Command::Pin(arguments) => arguments.run(&context).await,
+        Command::Unpin(arguments) => arguments.run(&context).await,
+        Command::Evict(arguments) => arguments.run(&context).await,
+        Command::Adopt(arguments) => arguments.run(&context).await,
         Command::Gc(arguments) => arguments.run(&context).await,
         Command::Resume(arguments) => arguments.run(&context).await,
         Command::Store(arguments) => arguments.run(&context).await,

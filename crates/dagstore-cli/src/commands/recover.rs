@@ -6,11 +6,11 @@ use clap::Args;
 use dagstore::{Dagstore, Error, ShardKey, ShardState};
 use serde::Serialize;
 
-use crate::context::{Context, key};
+use crate::context::{Context, keys};
 use crate::exit::{Failure, Outcome, of_shard};
 use crate::many::{FailedReport, Failures, with_each};
 use crate::progress::Watched;
-use crate::report::ShardReport;
+use crate::report::{CopyReports, ShardReport};
 use crate::settings::{Recovery, Settings};
 
 /// Index shards that failed again, once the cause is mended.
@@ -43,15 +43,13 @@ struct Document<'a> {
 
 impl Recover {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let mut named = self.keys.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
-        named.sort();
-        named.dedup();
+        let named = keys(&self.keys)?;
         // What is to be recovered is said by this very command, unless somebody insists.
         let engine = self.engine.or(Settings::recovering(Recovery::Never)).at_once(self.concurrency);
         let verify = |options: &mut dagstore::Options| options.verify_on_index |= self.verify;
         let store = context.open_with(context.builder(engine)?.configure(verify)).await?;
-        let keys = if self.failed { failed(&store) } else { named };
-        let outcome = recover_all(context, &store, keys, self.failed).await;
+        let wanted = if self.failed { failed(&store) } else { named };
+        let outcome = recover_all(context, &store, wanted, self.failed).await;
         let (recovered, failures) = context.close(store, outcome).await?;
         if context.output.json {
             context.output.json(&Document { recovered: &recovered, failed: failures.reports() })?;
@@ -92,6 +90,8 @@ async fn recover_all(
     });
     let failures = failures.await;
     recovered.sort_by(|one, other| one.key.cmp(&other.key));
+    let copies = CopyReports::of(store);
+    let recovered = recovered.into_iter().map(|report| report.with_copy(&copies)).collect();
     printed.map(|()| (recovered, failures))
 }
 

@@ -14,7 +14,7 @@ use crate::context::{Context, key};
 use crate::exit::{Code, Failure, Outcome, of_shard};
 use crate::many::{FailedReport, Failures};
 use crate::progress::Watched;
-use crate::report::ShardReport;
+use crate::report::{CopyReports, ShardReport};
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 #[command(after_help = "Examples:
   dagstore register pieces/*.car
   dagstore register --key monday piece.car
-  dagstore register file:///srv/pieces/a%20b.car")]
+  dagstore register https://host.example/pieces/a.car pieces:b.car")]
 pub(crate) struct Register {
     /// The shard's name [default: the file's name without .car].
     #[arg(long, allow_hyphen_values = true)]
@@ -106,10 +106,11 @@ async fn register_all(context: &Context, store: &Dagstore, wanted: Vec<Wanted>, 
         all.push((wanted, report));
     }
     all.sort_by_key(|(wanted, _)| wanted.place);
+    let copies = CopyReports::of(store);
     let (mut registered, mut failures) = (Vec::new(), Failures::none_of(all.len()));
     for (wanted, report) in all {
         match report {
-            Ok(report) => registered.push(report),
+            Ok(report) => registered.push(report.with_copy(&copies)),
             Err(failure) => failures.add(wanted.key, Some(redacted(&wanted.url)), failure),
         }
     }

@@ -81,6 +81,7 @@ fn with_json_there_is_nothing_else() {
         "retries",
         "next_try",
         "changed",
+        "copy",
     ];
     for shard in place.json_lines(&["list"]) {
         let mut found: Vec<_> = shard.as_object().unwrap().keys().map(String::as_str).collect();
@@ -92,7 +93,7 @@ fn with_json_there_is_nothing_else() {
         assert!(changed.len() == "2000-01-01T00:00:00.000Z".len() && changed.ends_with('Z'), "{changed}");
     }
     assert_eq!(place.json_lines(&["blocks", "a"]).len(), 3);
-    let gc = serde_json::json!({"indices_removed": 0, "rows_removed": 0, "temporaries_removed": 0, "destroyed": 0, "kept": []});
+    let gc = serde_json::json!({"indices_removed": 0, "rows_removed": 0, "temporaries_removed": 0, "destroyed": 0, "copies_removed": 0, "copy_bytes": 0, "dry_run": false, "kept": []});
     assert_eq!(place.json(&["gc"]), gc);
     let resumed = serde_json::json!({"interrupted": 0, "available": 0, "failed": 0, "destroyed": 0, "unsettled": 0});
     assert_eq!(place.json(&["resume"]), resumed);
@@ -136,7 +137,9 @@ fn every_shell_gets_its_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ran = place.run(&["completions", shell]).done();
         assert!(ran.text().contains("register") && !ran.text().contains("demo-child"), "{shell}");
-        for word in ["init-all", "quarantine", "max-retries", "concurrency", "trace", "on-acquire"] {
+        for word in
+            ["init-all", "quarantine", "max-retries", "concurrency", "trace", "on-acquire", "transients", "keep-free"]
+        {
             assert!(ran.text().contains(word), "{shell}: {word}");
         }
     }

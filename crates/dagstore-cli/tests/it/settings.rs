@@ -38,7 +38,7 @@ fn the_first_registration_makes_the_store() {
 fn without_a_store_nothing_is_found_and_nothing_is_made() {
     let place = Place::new();
     let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 22] = [
         &["list"],
         &["info", "k"],
         &["blocks", "k"],
@@ -55,6 +55,12 @@ fn without_a_store_nothing_is_found_and_nothing_is_made() {
         &["destroy", "k"],
         &["gc"],
         &["resume"],
+        &["mounts"],
+        &["transients"],
+        &["pin", "k"],
+        &["unpin", "k"],
+        &["evict", "k"],
+        &["adopt", "k", "file"],
     ];
     for command in commands {
         let (error, _) = place.run(command).failed(3);
@@ -68,6 +74,7 @@ fn settings_that_are_not_understood_are_refused() {
     let place = Place::with_store();
     let path = place.store().join("dagstore.toml");
     let good = std::fs::read_to_string(&path).unwrap();
+    let in_engine = |lines: &str| good.replace("\n[engine]\n", &format!("\n[engine]\n{lines}"));
     let cases = [
         (
             "format = 2\nshiny = true\n".to_owned(),
@@ -77,6 +84,9 @@ fn settings_that_are_not_understood_are_refused() {
         (format!("{good}keep_open = 1\nsync = false\n"), "unknown field `sync`, expected one of `recovery`, "),
         (format!("{good}max_indexing = 0\n"), "invalid value: integer `0`, expected a nonzero"),
         (good.replace("redb", "sled"), "\"sled\" is no datastore, but redb, rocksdb, or a URL"),
+        (in_engine("keep_open = 1\nsync = false\n"), "unknown field `sync`, expected one of `recovery`, "),
+        (in_engine("max_indexing = 0\n"), "invalid value: integer `0`, expected a nonzero"),
+        (good.replace("redb", "sled"), "unknown variant `sled`"),
         ("format = = 1".to_owned(), "line 1: "),
         (String::new(), "it has no number under format"),
         ("#".repeat(70_000), "it has more than 65536 bytes"),

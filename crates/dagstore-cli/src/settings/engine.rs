@@ -1,19 +1,19 @@
-//! How the engine works with a store: the part `[engine]` of its `dagstore.toml`, and the options of the same names.
+//! The part `[engine]` of a store's `dagstore.toml`, and the options of the same names.
 
-use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use dagstore::{Options, RecoveryPolicy, Retry};
 use serde::Deserialize;
 
+use super::units::{Span, in_quotes};
+use super::{described, set};
+
 /// What the file or the command line says of the engine; nothing said leaves it as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args, Deserialize)]
 #[command(next_help_heading = "Engine, for this run; dagstore.toml has them for all")]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Settings {
+pub(crate) struct EngineSettings {
     /// When to recover shards that had failed when the store was closed: never, on-acquire or now.
     #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     recovery: Option<Recovery>,
@@ -55,41 +55,7 @@ pub(crate) enum Recovery {
     Now,
 }
 
-/// A time such as `1m 30s`, more than none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-struct Span(Duration);
-
-/// A time that isn't one.
-#[derive(Debug, thiserror::Error)]
-enum NoSpan {
-    #[error("{text:?} is no time such as \"30s\" or \"1m 30s\": {source}")]
-    Malformed { text: String, source: humantime::DurationError },
-    #[error("the time must be more than 0")]
-    Zero,
-}
-
-impl FromStr for Span {
-    type Err = NoSpan;
-
-    fn from_str(text: &str) -> Result<Self, NoSpan> {
-        match humantime::parse_duration(text) {
-            Ok(Duration::ZERO) => Err(NoSpan::Zero),
-            Ok(duration) => Ok(Self(duration)),
-            Err(source) => Err(NoSpan::Malformed { text: text.to_owned(), source }),
-        }
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = NoSpan;
-
-    fn try_from(text: String) -> Result<Self, NoSpan> {
-        text.parse()
-    }
-}
-
-impl Settings {
+impl EngineSettings {
     /// These settings, and the others' where these say nothing.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
@@ -147,7 +113,6 @@ impl Settings {
     /// The part of a new store's file: every setting with its default, as comments.
     pub(crate) fn template() -> String {
         let (options, retry) = (Options::default(), Retry::default());
-        let time = |time| format!("\"{}\"", humantime::format_duration(time));
         let never = options.retry.map_or(0, |retry| retry.max_retries);
         let lines = [
             (
@@ -163,9 +128,9 @@ impl Settings {
             (
                 "The pause before the first such try, and the longest; each is twice as long as the one before.",
                 "first_pause",
-                time(retry.first_pause),
+                in_quotes(retry.first_pause),
             ),
-            ("", "longest_pause", time(retry.longest_pause)),
+            ("", "longest_pause", in_quotes(retry.longest_pause)),
             (
                 "How many sources are opened and fetched at once, and how many shards are indexed at once.",
                 "max_fetching",
@@ -185,20 +150,15 @@ impl Settings {
             (
                 "How long a write is tried before those who wait for it are told that it was refused.",
                 "persist_deadline",
-                time(options.persist_deadline),
+                in_quotes(options.persist_deadline),
             ),
         ];
-        let mut text = "\n# How the program works with the store. This can be changed here, and for one run by the options of the\n\
-            # same names, such as --max-fetching. The defaults stand behind the #.\n[engine]\n"
-            .to_owned();
-        for (comment, name, value) in lines {
-            if !comment.is_empty() {
-                // Writing to a String can't fail.
-                let _ = writeln!(text, "# {comment}");
-            }
-            let _ = writeln!(text, "#{name} = {value}");
-        }
-        text
+        described(
+            "How the program works with the store. This can be changed here, and for one run by the options of the\n\
+            # same names, such as --max-fetching. The defaults stand behind the #.",
+            "engine",
+            &lines,
+        )
     }
 }
 
@@ -228,21 +188,17 @@ impl Recovery {
     }
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *place = value;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn of(text: &str) -> Settings {
+    fn of(text: &str) -> EngineSettings {
         toml::from_str(text).unwrap()
     }
 
-    fn applied(settings: Settings) -> Options {
+    fn applied(settings: EngineSettings) -> Options {
         let mut options = Options::default();
         settings.apply(&mut options);
         options
@@ -250,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_template_has_every_setting_with_its_default() {
-        let text: String = Settings::template()
+        let text: String = EngineSettings::template()
             .lines()
             .filter(|line| !line.starts_with("# "))
             .fold(String::new(), |text, line| text + line.strip_prefix('#').unwrap_or(line) + "\n");
