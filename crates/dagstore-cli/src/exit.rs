@@ -240,9 +240,14 @@ fn after_mount(error: &mount::Error) -> String {
         mount::Error::NotFound { .. } => "a path or URL that exists",
         mount::Error::Unavailable { .. } => "again when it can be read",
         mount::Error::NotAFile { .. } => "the CAR files in it, one by one, if it is a directory",
-        mount::Error::Refused { .. } => "a source that the store is allowed to reach",
-        mount::Error::NoCredential { .. } => "the same again, with the credential set",
-        mount::Error::UnknownScheme { .. } => "a path; ./NAME for a file with a colon in its name",
+        mount::Error::Refused { .. } => "a source that the store is allowed to reach; dagstore mounts shows what is",
+        mount::Error::BadAnswer { .. } | mount::Error::Truncated { .. } => "again when its server is mended",
+        mount::Error::NoCredential { .. } => {
+            "the same again, with the environment variable set; dagstore mounts shows it"
+        }
+        mount::Error::UnknownScheme { .. } => {
+            "a path, ./NAME for a file with a colon in its name, or a table for the scheme in dagstore.toml"
+        }
         _ => "a path, or a URL such as file:///srv/a.car",
     }
     .to_owned()

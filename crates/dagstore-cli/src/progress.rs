@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use dagstore::copies::CopyState;
-use dagstore::{Dagstore, ShardKey};
+use dagstore::{Dagstore, ShardKey, ShardState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::time::MissedTickBehavior;
 
@@ -230,9 +230,13 @@ impl Watched<'_> {
     fn state(self, store: &Dagstore) -> Option<State> {
         let (name, parts) = match self {
             Self::Shard(key) => {
-                let indexing = store.info(key.as_str()).ok()?.progress.map(|progress| of_indexing(&progress));
-                // What is indexed already is fetched without another look at all of it.
-                let part = indexing.or_else(|| fetches(store).find(|(of, _)| of == key).map(|(_, part)| part));
+                let info = store.info(key.as_str()).ok()?;
+                let indexing = info.progress.as_ref().map(of_indexing);
+                // What is indexed already is fetched without another look at all of it. Whatever waits for its turn to be indexed
+                // isn't, so it isn't looked for among the copies either, of which there may be many.
+                let is_indexed = matches!(info.state, ShardState::Available | ShardState::Serving);
+                let fetch = || fetches(store).find(|(of, _)| of == key).map(|(_, part)| part);
+                let part = indexing.or_else(|| is_indexed.then(fetch).flatten());
                 (short_key(key), part.into_iter().collect::<Vec<_>>())
             }
             Self::All => {

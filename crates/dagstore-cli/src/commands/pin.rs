@@ -79,13 +79,13 @@ impl Unpin {
 /// Pins or unpins each; those that were are in the order of their keys.
 async fn mark(context: &Context, store: &Dagstore, keys: Vec<ShardKey>, is_pinned: bool) -> (Vec<ShardKey>, Failures) {
     let work = |key: ShardKey| async move {
-        let marked = async { if is_pinned { store.pin(key.as_str()).await } else { store.unpin(key.as_str()).await } };
-        let marked = context.progress.watch(store, Watched::Shard(&key), marked).await;
+        let marked = if is_pinned { store.pin(key.as_str()).await } else { store.unpin(key.as_str()).await };
         marked.map_err(|error| of_shard(store, error))
     };
     let mut done = Vec::new();
     let doing = if is_pinned { "pinning" } else { "unpinning" };
-    let failures = with_each(context, doing, keys, work, |key, ()| done.push(key)).await;
+    let marking = with_each(context, doing, keys, work, |key, ()| done.push(key));
+    let failures = context.progress.watch(store, Watched::All, marking).await;
     done.sort();
     (done, failures)
 }

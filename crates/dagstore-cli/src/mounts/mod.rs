@@ -25,6 +25,10 @@ const TYPES: &[(&str, Read)] = &[
     ("fs", files::read_fs),
     #[cfg(feature = "http")]
     ("http", http::read),
+    #[cfg(not(feature = "http"))]
+    ("http", |_, _| {
+        Err(Wrong::of(format!("this program was built without http; {}", crate::exit::build_with("http"))))
+    }),
 ];
 
 /// What is wrong with a table.

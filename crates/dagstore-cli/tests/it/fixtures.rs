@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, skipped};
 
 /// The number of blocks of the CAR that everybody has.
 const SAMPLE: (&str, usize) = ("car/sample-v1.car", 1049);
@@ -30,7 +30,7 @@ fn files_made_for_this_project() {
 fn files_of_others() {
     let folder = std::env::var_os("DAGSTORE_FIXTURES").map(PathBuf::from).filter(|folder| folder.is_dir());
     let Some(folder) = folder else {
-        return skipped("DAGSTORE_FIXTURES is not set");
+        return skipped("fixtures", "DAGSTORE_FIXTURES is not set");
     };
     let (accepted, refused) = register_all(&folder, "cbor");
     assert!(accepted > 30 && refused > 40, "{accepted} and {refused}");
@@ -38,17 +38,6 @@ fn files_of_others() {
     let (name, entries) = SAMPLE;
     place.run(&["register", folder.join(name).to_str().unwrap()]).done();
     assert_eq!(place.json_lines(&["blocks", "sample-v1"]).len(), entries);
-}
-
-#[expect(clippy::print_stdout, reason = "a test speaks to whoever runs it")]
-fn skipped(reason: &str) {
-    use std::io::Write;
-
-    if let Some(log) = std::env::var_os("DAGSTORE_SKIP_LOG") {
-        let mut log = std::fs::File::options().append(true).create(true).open(log).unwrap();
-        writeln!(log, "dagstore-cli::fixtures: {reason}").unwrap();
-    }
-    println!("SKIPPED: {reason}");
 }
 
 /// Registers every CAR of the folder in one store, and destroys what failed. Returns how many of each there were.

@@ -10,11 +10,16 @@ mod index;
 mod life;
 mod listing;
 mod many;
+#[cfg(feature = "http")]
 mod mounts;
+#[cfg(feature = "http")]
+mod nginx;
 mod output;
 mod places;
 mod quarantine;
+#[cfg(feature = "http")]
 mod remote;
+#[cfg(feature = "http")]
 mod server;
 mod settings;
 mod store;

@@ -239,27 +239,31 @@ fn fetches_are_shown_on_terminals_alone() {
     let (server, car) = serve(&place, "/a.car", 4, 1 << 20);
     put(&place, &server, "/b.car", 4, 1 << 20);
     let urls = [server.url("/a.car"), server.url("/b.car")];
-    let seen_of = |arguments: &[&str]| {
+    let seen_of = |arguments: &[&str], fetches: u64| {
+        server.take_sent();
         server.stop_at(Some(2 << 20));
         let terminal = Terminal::new(100);
         let mut command = place.command(arguments);
         command.stdout(Stdio::null()).stderr(terminal.stream());
         std::thread::scope(|scope| {
-            // Long enough for the store to be asked a few times.
             scope.spawn(|| {
+                while server.sent() < fetches * (2 << 20) {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                // Long enough for the store to be asked a few times.
                 std::thread::sleep(std::time::Duration::from_secs(1));
                 server.stop_at(None);
             });
             terminal.run(command, "")
         })
     };
-    let (code, _, seen) = seen_of(&["register", &urls[0], &urls[1]]);
+    let (code, _, seen) = seen_of(&["register", &urls[0], &urls[1]], 2);
     assert_eq!(code, Some(0), "{seen}");
     for key in ["a: ", "b: "] {
         assert!(seen.contains(key) && seen.contains("MiB of 4.00 MiB, ") && seen.contains(" left"), "{seen:?}");
     }
     place.run(&["evict", "a", "b"]).done();
-    let (code, _, seen) = seen_of(&["get", &car.blocks[0].0.to_string(), "--shard", "a"]);
+    let (code, _, seen) = seen_of(&["get", &car.blocks[0].0.to_string(), "--shard", "a"], 1);
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("a: ") && seen.contains("MiB of 4.00 MiB, "), "{seen:?}");
     place.run(&["evict", "a"]).done();

@@ -72,6 +72,10 @@ impl Server {
         std::mem::take(&mut self.shared.lock().sent)
     }
 
+    pub(crate) fn sent(&self) -> u64 {
+        self.shared.lock().sent
+    }
+
     pub(crate) fn requests(&self) -> Vec<String> {
         self.shared.lock().requests.clone()
     }
