@@ -10,7 +10,6 @@ use clap::ValueEnum;
 use dagstore::codec::{Cbor, Codecs, Json};
 use dagstore::fs::{FileSystem, ReadAtExt, RealFileSystem, publish};
 use dagstore::{Backend, Builder, Dagstore, Databases, Directory, Mode};
-use dagstore::{Backend, Builder, Dagstore};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -29,7 +28,6 @@ const FORMAT: i64 = 1;
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// What a store was made with, and how to work with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Config {
     pub(crate) datastore: Datastore,
@@ -145,10 +143,6 @@ impl Config {
     }
 
     /// The same, worked with as the command line says where it says something.
-    pub(crate) fn with(&self, flags: Settings) -> Result<Self, Failure> {
-        let engine = flags.or(self.engine);
-        match engine.problem() {
-            None => Ok(Self { engine, ..self.clone() }),
     pub(crate) fn with(self, flags: Settings) -> Result<Self, Failure> {
         let settings = flags.or(self.settings);
         match settings.problem() {
@@ -162,20 +156,13 @@ impl Config {
 
     /// A builder for the store in the directory.
     pub(crate) fn builder(&self, directory: &Path) -> Result<Builder, Failure> {
-        let registry = mounts::registry().map_err(dagstore::Error::from)?;
+        let registry = self.mounts.registry().map_err(dagstore::Error::from)?;
         if matches!(self.datastore, Datastore::Postgres(_)) && !self.datastore.is_built_in() {
             return Err(self.datastore.not_built_in());
         }
         let builder = self.datastore.of(Dagstore::builder().directory(directory).registry(registry));
-        let builder = builder.configure(|options| self.engine.apply(options));
-        Ok(builder.codecs(Codecs::new(self.codec.codec())))
-        let registry = self.mounts.registry().map_err(dagstore::Error::from)?;
-        let builder = Dagstore::builder().directory(directory).backend(self.datastore.backend()).registry(registry);
         let builder = self.settings.apply(builder);
-        Ok(match self.codec {
-            Codec::Json => builder.codec(Json),
-            Codec::Cbor => builder.codec(Cbor),
-        })
+        Ok(builder.codecs(Codecs::new(self.codec.codec())))
     }
 
     /// Checks the format before anything else: a newer one may have other keys.
@@ -203,14 +190,10 @@ impl Config {
 
     fn text(&self) -> String {
         let (datastore, codec) = (toml::Value::from(self.datastore.name()), self.codec.name());
-        let engine = Settings::template();
-        format!(
-            "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{engine}"
-        let (datastore, codec) = (self.datastore.backend().name(), self.codec.name());
         let settings = Settings::template();
         let mounts = Mounts::TEMPLATE;
         format!(
-            "# What this store was made with; it can't be changed here.\nformat = {FORMAT}\ndatastore = \"{datastore}\"\ncodec = \"{codec}\"\n{settings}{mounts}"
+            "# What this store works with. Another codec is for new records, the old ones stay readable. Another datastore needs\n# dagstore store copy first.\nformat = {FORMAT}\ndatastore = {datastore}\ncodec = \"{codec}\"\n{settings}{mounts}"
         )
     }
 }

@@ -40,9 +40,7 @@ impl Copies {
     /// The folder may hold other files; they are never touched. Only one process at a time may use it
     /// ([`DirectoryLock`](dagstore_fs::DirectoryLock) is the caller's), and only one value that isn't a clone. Nothing
     /// is removed but what a crash left half-written beside copies and chunks, and chunks of which there is a copy;
-    /// [`gc`](Self::gc) removes what nobody names.
-    /// is removed but sidecars that a crash left half-written; [`gc`](Self::gc) removes what nobody names. With
-    /// [`Options::read_only`] not even these are.
+    /// [`gc`](Self::gc) removes what nobody names. With [`Options::read_only`] not even these are.
     ///
     /// # Errors
     /// [`Error::Io`].

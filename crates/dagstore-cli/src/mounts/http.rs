@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use toml::de::ValueDeserializer;
 
-use super::{Description, Limit, Template, Wrong};
+use super::{Description, Limit, Template, Wrong, is_name};
 use crate::settings::units::{Size, Span, in_words};
 
 /// A template, and what it was made of.
@@ -156,16 +156,6 @@ impl Table {
         limits.retries = self.retries.unwrap_or(limits.retries);
         limits
     }
-}
-
-/// Whether it may be an environment variable's name, and isn't a secret that was put in the wrong place: few of those have
-/// capital letters and digits alone.
-fn is_name(text: &str) -> bool {
-    const MOST_BYTES: usize = 64;
-    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    (1..=MOST_BYTES).contains(&text.len())
-        && text.bytes().all(fits)
-        && !text.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn is_header(text: &str) -> bool {

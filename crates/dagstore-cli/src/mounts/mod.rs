@@ -6,6 +6,8 @@
 mod files;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "object")]
+mod object;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -26,10 +28,25 @@ const TYPES: &[(&str, Read)] = &[
     #[cfg(feature = "http")]
     ("http", http::read),
     #[cfg(not(feature = "http"))]
-    ("http", |_, _| {
-        Err(Wrong::of(format!("this program was built without http; {}", crate::exit::build_with("http"))))
-    }),
+    ("http", |_, _| Err(missing("http"))),
+    #[cfg(feature = "object")]
+    ("s3", object::read_s3),
+    #[cfg(feature = "object")]
+    ("gcs", object::read_gcs),
+    #[cfg(feature = "object")]
+    ("azure", object::read_azure),
+    #[cfg(not(feature = "object"))]
+    ("s3", |_, _| Err(missing("object"))),
+    #[cfg(not(feature = "object"))]
+    ("gcs", |_, _| Err(missing("object"))),
+    #[cfg(not(feature = "object"))]
+    ("azure", |_, _| Err(missing("object"))),
 ];
+
+#[cfg(not(all(feature = "http", feature = "object")))]
+fn missing(feature: &str) -> Wrong {
+    Wrong::of(format!("this program was built without {feature}; {}", crate::exit::build_with(feature)))
+}
 
 /// What is wrong with a table.
 #[derive(Debug)]
@@ -93,6 +110,10 @@ impl Default for Mounts {
             ("http", Arc::new(http::Http::anywhere("http"))),
             #[cfg(feature = "http")]
             ("https", Arc::new(http::Http::anywhere("https"))),
+            #[cfg(feature = "object")]
+            ("s3", Arc::new(object::Objects::public_s3())),
+            #[cfg(feature = "object")]
+            ("gs", Arc::new(object::Objects::public_gcs())),
         ];
         let mounted = |template| Mounted { template, is_configured: false };
         Self(always.into_iter().map(|(scheme, template)| (scheme.to_owned(), mounted(template))).collect())
@@ -153,6 +174,17 @@ fn read_one(scheme: &str, table: &Spanned<DeValue<'_>>) -> Result<Arc<dyn Templa
         Wrong::of(text).at(kind.span().start)
     })?;
     read(scheme, ValueDeserializer::from(table.clone()))
+}
+
+#[cfg(any(feature = "http", feature = "object"))]
+/// Whether it may be an environment variable's name, and isn't a secret that was put in the wrong place: few of those have
+/// capital letters and digits alone.
+fn is_name(text: &str) -> bool {
+    const MOST_BYTES: usize = 64;
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=MOST_BYTES).contains(&text.len())
+        && text.bytes().all(fits)
+        && !text.starts_with(|first: char| first.is_ascii_digit())
 }
 
 impl Description {

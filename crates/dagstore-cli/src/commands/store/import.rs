@@ -13,7 +13,7 @@ use super::failed;
 use crate::config::{Codec, Config, Datastore, Wish};
 use crate::context::Context;
 use crate::exit::{Code, Failure, Outcome};
-use crate::mounts;
+
 use crate::progress::Watched;
 use crate::report::QUARANTINED;
 use crate::settings::Settings;
@@ -98,7 +98,8 @@ impl Import {
             move || read(&directory, &options)
         });
         let (rows, mut files) = reading.await.map_err(|error| Failure::new(Code::Failed, error))?.map_err(failed)?;
-        let registry = mounts::registry().map_err(dagstore::Error::from)?;
+        let mounts = Config::read(&context.directory)?.map(|config| config.mounts).unwrap_or_default();
+        let registry = mounts.registry().map_err(dagstore::Error::from)?;
         let now = dagstore::UnixMillis(now_ms());
         let mut planned = plan(rows, &mut files, &mapping, &registry, now);
         let wish = Wish { datastore: self.datastore.clone(), codec: self.codec };
