@@ -175,8 +175,8 @@ fn templates_of_one_type_keep_their_own() {
     assert_eq!((one.take_sent(), two.take_sent()), (size(&cars[0]), size(&cars[1])));
 }
 
-/// Waits until so many bytes of the copy of the one shard are durable.
-fn wait_for_durable(place: &Place, bytes: u64) {
+/// Waits until the process has made so many bytes of the copy of the one shard durable.
+fn wait_for_durable(place: &Place, running: &mut Running, bytes: u64) {
     loop {
         let mut options = dagstore::copies::Options::default();
         options.read_only = true;
@@ -185,6 +185,7 @@ fn wait_for_durable(place: &Place, bytes: u64) {
         if look.unwrap().list().iter().any(|info| info.done >= bytes) {
             return;
         }
+        assert_eq!(running.process.try_wait().unwrap(), None, "it has ended");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
@@ -192,8 +193,8 @@ fn wait_for_durable(place: &Place, bytes: u64) {
 /// Starts to register a CAR that its server sends up to the half and a bit.
 fn start_half(place: &Place, server: &Server, size: u64) -> Running {
     server.stop_at(Some(size / 2 + (1 << 20)));
-    let running = place.start(&["register", &server.url("/a.car")]);
-    wait_for_durable(place, size / 2 - (size / 2) % (8 << 20));
+    let mut running = place.start(&["register", &server.url("/a.car")]);
+    wait_for_durable(place, &mut running, size / 2 - (size / 2) % (8 << 20));
     running
 }
 
