@@ -11,8 +11,8 @@ use dagstore_types::ShardKey;
 use futures_util::{Stream, StreamExt};
 
 use crate::catalogue::Found;
-use crate::cell::Reference;
 use crate::provisional::{self, Provisional};
+use crate::reference::Reference;
 use crate::shared::Shared;
 use crate::{Blocking, Engine, Error, Result, walk};
 

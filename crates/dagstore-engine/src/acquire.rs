@@ -12,12 +12,13 @@ use dagstore_transient::Lease;
 use dagstore_types::{ErrorKind, ShardError, ShardKey, ShardState};
 
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
-use crate::cell::{Reference, Reply};
+use crate::cell::Reply;
 use crate::core::Core;
 use crate::error::{car_error, mount_error, shard_error};
 use crate::info::ShardInfo;
 use crate::place::Place;
 use crate::provisional::{self, InlineIndex, Provisional};
+use crate::reference::Reference;
 use crate::source::{self, NoSource, Source};
 use crate::{Error, Result, inverted};
 

@@ -14,6 +14,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
 use crate::Result;
 use crate::accessor::OpenShard;
 use crate::passing::Wishes;
+use crate::reference::Reference;
 use crate::shared::Shared;
 use crate::task::Task;
 
@@ -252,7 +253,8 @@ impl Cell {
         drop(unused);
     }
 
-    fn release(self: &Arc<Self>) {
+    /// Gives a reference back.
+    pub(crate) fn release(self: &Arc<Self>) {
         let mut state = self.state.lock();
         let Some(flipped) = state.shard.release_at_once() else {
             drop(state);
@@ -440,34 +442,6 @@ impl Outcome {
 struct Unused {
     opened: Option<Opened>,
     lease: Option<Box<Lease>>,
-}
-
-/// A counted reference to a shard that is Available or Serving. Dropping it is the release: in any thread, with or
-/// without a runtime, before and after the store is closed.
-#[derive(Debug)]
-pub(crate) struct Reference {
-    cell: Option<Arc<Cell>>,
-    pub(crate) registration: Registration,
-    pub(crate) attempt: Attempt,
-}
-
-impl Reference {
-    /// Gives the reference up without releasing it: an event that releases it follows.
-    pub(crate) fn give_up(mut self) -> Option<Arc<Cell>> {
-        self.cell.take()
-    }
-
-    pub(crate) fn cell(&self) -> Option<&Arc<Cell>> {
-        self.cell.as_ref()
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        if let Some(cell) = self.cell.take() {
-            cell.release();
-        }
-    }
 }
 
 /// An answer to come. Dropping it cancels the wait, and nothing else.

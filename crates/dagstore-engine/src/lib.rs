@@ -45,6 +45,7 @@ mod publisher;
 mod quarantine;
 mod queue;
 mod rebuild;
+mod reference;
 mod register;
 mod registrations;
 mod rest;
