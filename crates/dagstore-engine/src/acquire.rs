@@ -216,8 +216,13 @@ async fn open_provisional(
 ) -> Result<Arc<OpenShard>, Unopened> {
     let stat = core.unless_closed(place.mount.stat()).await.map_err(closing)?;
     let stat = stat.map_err(|error| Unopened::Failed(mount_error(&error)))?;
-    let source = provisional::open_remote(core, name, place, &stat).await.ok_or(Unopened::IndexLost)?;
-    let (reader, inline) = provisional::open_inline(core, source).await.ok_or(Unopened::IndexLost)?;
+    core.copies().map_err(Unopened::Failed)?;
+    let source = provisional::open_remote(core, name, place, &stat).await;
+    // What can't be had because the store closes isn't lost.
+    core.unless_closed(std::future::ready(())).await.map_err(closing)?;
+    let opened = provisional::open_inline(core, source.ok_or(Unopened::IndexLost)?).await;
+    let opened = opened.map_err(|error| Unopened::Failed(car_error(&error)))?;
+    let (reader, inline) = opened.ok_or(Unopened::IndexLost)?;
     let shard = open_shard(core, key.clone(), Arc::new(InlineIndex::new(name, &stat, inline)), reader, false);
     Ok(Arc::new(OpenShard { provisional: Some(Provisional::new(core)), ..shard }))
 }

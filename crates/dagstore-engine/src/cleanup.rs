@@ -42,7 +42,10 @@ async fn remove_copy(core: &Core, name: OwnName) -> dagstore_transient::Result<(
     let Some(copies) = &core.copies else { return Ok(()) };
     // One that an acquire began goes on when nobody waits for it any more.
     copies.cancel(name).await;
-    match copies.evict(name, true, true).await {
+    let evicted = copies.evict(name, true, true).await;
+    // What a reader that has gone had asked for may come yet.
+    copies.forget(name).await;
+    match evicted {
         Ok(_) | Err(dagstore_transient::Error::NotLocal { .. }) => Ok(()),
         Err(error) => Err(error),
     }

@@ -36,7 +36,7 @@ impl CloseOutcome {
 
 impl Core {
     /// Refuses new calls, drops everybody who waits, asks tasks to end, and closes what no accessor uses.
-    pub(crate) fn stop_working(&self) {
+    pub(crate) fn stop_working(self: &Arc<Self>) {
         self.shared.closed.store(true, Ordering::Release);
         self.closing.notify_waiters();
         self.registering.close();
@@ -45,7 +45,12 @@ impl Core {
         self.fetching.close();
         self.indexing.close();
         if let Some(copies) = self.copies.clone() {
-            self.spawn(async move { copies.close().await });
+            // What is held, a lock on the folder for instance, is held until nobody writes into it any more.
+            let core = self.clone();
+            self.spawn(async move {
+                copies.close().await;
+                drop(core);
+            });
         }
         for cell in self.catalogue.cells() {
             cell.drop_waiters();

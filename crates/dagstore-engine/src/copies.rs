@@ -92,7 +92,13 @@ impl Engine {
             // What fetches it all can as well index it.
             self.rebuild_index(key).await?;
         }
-        let shard = acquire::acquire(&self.core, key).await?;
+        let mut shard = acquire::acquire(&self.core, key).await?;
+        if shard.is_provisional() {
+            // It has become so for this acquire.
+            drop(shard);
+            self.rebuild_index(key).await?;
+            shard = acquire::acquire(&self.core, key).await?;
+        }
         let (copies, name) = self.copied(key)?;
         // Both are held until it is pinned, so that it isn't evicted meanwhile.
         let lease = if shard.shard().lease.is_none() { Some(self.fetch_copy(&shard, name).await?) } else { None };

@@ -249,7 +249,7 @@ pub(crate) fn copy_error(error: &dagstore_transient::Error) -> ShardError {
         Copy::Source { source, .. } => return mount_error(source),
         Copy::SourceChanged { .. } => ErrorKind::SourceChanged,
         // What came short may come whole the next time.
-        Copy::WrongSize { .. } => ErrorKind::SourceUnavailable,
+        Copy::WrongSize { .. } | Copy::Idle { .. } => ErrorKind::SourceUnavailable,
         Copy::TooLarge { .. } => ErrorKind::LimitExceeded,
         Copy::ValidatorTooLong { .. } => ErrorKind::SourceRejected,
         _ => ErrorKind::Storage,

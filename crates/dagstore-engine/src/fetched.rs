@@ -1,5 +1,6 @@
 //! Sources that are read from local copies: fetching them, and indexing them meanwhile.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -19,7 +20,17 @@ use crate::initialise::cancelled;
 use crate::place::Place;
 use crate::task::Task;
 
-/// Fetches the copy, or finds it. That goes on when nobody waits for it any more, and closing waits for its end.
+/// Where a fetch has its room from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// From who asks for it, and waits for its end.
+    Given,
+    /// From the line of all. It is held until the fetch has ended, whoever still waits for it.
+    InLine,
+}
+
+/// Fetches the copy, or finds it. That goes on when nobody waits for it any more, and closing waits for its end; one that nobody
+/// waits for doesn't begin.
 ///
 /// # Errors
 /// Those of [`Copies::fetch`].
@@ -29,15 +40,25 @@ pub(crate) async fn fetch(
     name: OwnName,
     mount: &Arc<dyn Mount>,
     expected: &Stat,
+    room: Room,
     observer: Option<Box<dyn Observer>>,
 ) -> dagstore_transient::Result<Lease> {
-    let (sender, lease) = oneshot::channel();
+    let (mut sender, lease) = oneshot::channel();
     let (core_of_task, copies, mount, expected) = (core.clone(), copies.clone(), mount.clone(), expected.clone());
     core.spawn(async move {
+        let _room = match room {
+            Room::Given => None,
+            Room::InLine => tokio::select! {
+                room = core_of_task.fetching.acquire() => room.ok(),
+                () = sender.closed() => None,
+            },
+        };
+        if sender.is_closed() {
+            return;
+        }
         let fetched = copies.fetch(name, mount, Some(&expected), observer).await;
         // Nobody may wait for it any more. The directory's lock goes with the core, so that is held until here.
         let _nobody_waits = sender.send(fetched);
-        drop(core_of_task);
     });
     lease.await.unwrap_or(Err(dagstore_transient::Error::Closed))
 }
@@ -55,7 +76,7 @@ pub(crate) async fn index(
     let copies = core.copies()?;
     let stat = match seen {
         Some(stat) => Ok(stat),
-        None => task.unless_cancelled(place.mount.stat()).await.ok_or_else(cancelled)?,
+        None => task.unless_cancelled(ask(core, copies, name, place)).await.ok_or_else(cancelled)?,
     };
     let stat = match stat {
         Ok(stat) => stat,
@@ -65,13 +86,22 @@ pub(crate) async fn index(
             return index_copy(core, cell, name, copies, lease, task).await;
         }
     };
-    let passing = Passing::new(core, cell, name, &stat, task);
-    let fetching = fetch(core, copies, name, &place.mount, &stat, Some(Box::new(passing.clone())));
-    let Some(fetched) = task.unless_cancelled(fetching).await else {
-        copies.cancel(name).await;
-        return Err(cancelled());
+    let mut looked = 0;
+    let (fetched, walk) = loop {
+        let passing = Passing::new(core, cell, name, &stat, task);
+        let fetching = fetch(core, copies, name, &place.mount, &stat, Room::Given, Some(Box::new(passing.clone())));
+        let Some(fetched) = task.unless_cancelled(fetching).await else {
+            copies.cancel(name).await;
+            return Err(cancelled());
+        };
+        looked += 1;
+        // What was on disk of it was damaged, and is gone now: that is no fault of the source.
+        if looked < MOST_LOOKS && matches!(fetched, Err(dagstore_transient::Error::Damaged { .. })) {
+            continue;
+        }
+        break (fetched, passing.end());
     };
-    match (fetched, passing.end()) {
+    match (fetched, walk) {
         (Ok(lease), Walk::Done(indexed)) if lease.was_observed() => Ok((indexed, lease)),
         (Ok(lease), _) => index_copy(core, cell, name, copies, lease, task).await,
         (Err(_), Walk::Failed(error)) => {
@@ -80,6 +110,22 @@ pub(crate) async fn index(
         }
         (Err(error), _) => Err(copy_error(&error)),
     }
+}
+
+/// How often a copy is fetched for one attempt.
+const MOST_LOOKS: usize = 2;
+
+/// Looks at the source. Where there is a copy, one that gives no answer counts as one that isn't there.
+async fn ask(core: &Core, copies: &Copies, name: OwnName, place: &Place) -> dagstore_mount::Result<Stat> {
+    if copies.local(name, None).await.is_err() {
+        return place.mount.stat().await;
+    }
+    let stat = tokio::time::timeout(core.options.stat_deadline, place.mount.stat());
+    let late = |_| {
+        let error = io::Error::new(io::ErrorKind::TimedOut, "it gave no answer");
+        Err(dagstore_mount::Error::from_io(&place.mount.location(), error))
+    };
+    stat.await.unwrap_or_else(late)
 }
 
 /// Builds the index of a copy that is there.
@@ -105,7 +151,8 @@ async fn index_copy(
 /// Removes what was fetched of a content that can't be indexed: where the source is whole, the next attempt has to fetch it
 /// anew.
 async fn give_up_content(copies: &Copies, name: OwnName, error: &ShardError) {
-    if error.kind().class() == ErrorClass::Corrupt
+    // A number beyond its limit may be a flipped bit.
+    if (error.kind().class() == ErrorClass::Corrupt || error.kind() == ErrorKind::LimitExceeded)
         && let Err(error) = copies.evict(name, true, true).await
     {
         tracing::debug!(%name, %error, "what was fetched of a bad source stays");
@@ -191,6 +238,6 @@ impl Core {
     /// The shard was registered when the store had some, and now it is open without.
     pub(crate) fn copies(&self) -> Result<&Copies, ShardError> {
         let text = "the source can't be read without a local copy, and the store is open without a folder for copies";
-        self.copies.as_ref().ok_or_else(|| ShardError::new(ErrorKind::SourceRejected, text))
+        self.copies.as_ref().ok_or_else(|| ShardError::new(ErrorKind::Storage, text))
     }
 }

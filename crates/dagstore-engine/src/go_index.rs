@@ -73,7 +73,7 @@ impl Engine {
         let copy = |source| Error::Copy { key: info.key.clone(), source };
         let copies = self.core.copies.as_ref().ok_or_else(|| Error::NeedsCopy { url: info.url.clone() })?;
         let stat = self.core.unless_closed(place.mount.stat()).await??;
-        let fetch = fetched::fetch(&self.core, copies, name, &place.mount, &stat, None);
+        let fetch = fetched::fetch(&self.core, copies, name, &place.mount, &stat, fetched::Room::InLine, None);
         let lease = self.core.unless_closed(fetch).await?.map_err(copy)?;
         Ok(Opened::new(lease.stat(), lease.reader().clone()))
     }

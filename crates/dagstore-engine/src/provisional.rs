@@ -60,10 +60,11 @@ pub(crate) async fn is_enough(
     }
     let opening = async {
         // Before anything is asked for that is kept: most CARs have no index inside.
-        let front = place.mount.read(0, V2Header::BYTES, stat).await.ok()?;
+        let reading = place.mount.read(0, V2Header::BYTES, stat);
+        let front = tokio::time::timeout(core.options.stat_deadline, reading).await.ok()?.ok()?;
         V2Header::find(&front, stat.size).filter(|header| header.index_offset > 0)?;
         let source = open_remote(core, name, place, stat).await?;
-        open_inline(core, source).await
+        open_inline(core, source).await.ok()?
     };
     let opened = task.unless_cancelled(opening).await;
     opened.flatten().is_some_and(|(_, index)| index.records() > 0)
@@ -72,8 +73,14 @@ pub(crate) async fn is_enough(
 /// The source, to be read piecewise, where it can be.
 pub(crate) async fn open_remote(core: &Core, name: OwnName, place: &Place, stat: &Stat) -> Option<Source> {
     let copies = core.copies.as_ref().filter(|_| can_be_read_piecewise(core, place, stat))?;
-    let reader = copies.remote(name, place.mount.clone(), stat.clone()).await;
-    let reader = reader.inspect_err(|error| tracing::debug!(%name, %error, "the source isn't read piecewise")).ok()?;
+    let (copies, mount, of) = (copies.clone(), place.mount.clone(), stat.clone());
+    // All share it whose runtimes may end before the store's.
+    let opening = core.runtime.spawn(async move { copies.remote(name, mount, of).await });
+    let reader = opening
+        .await
+        .unwrap_or(Err(dagstore_transient::Error::Closed))
+        .inspect_err(|error| tracing::debug!(%name, %error, "the source isn't read piecewise"))
+        .ok()?;
     Some(Source { stat: stat.clone(), reader: Arc::new(reader), lease: None, is_local: false })
 }
 
@@ -82,20 +89,28 @@ fn can_be_read_piecewise(core: &Core, place: &Place, stat: &Stat) -> bool {
     core.options.remote == Remote::Piecewise && is_held_to_one_content && stat.ready && place.reads_anywhere()
 }
 
-/// The CAR with the index inside of it; `None` where it has none that can be read.
-pub(crate) async fn open_inline(core: &Core, source: Source) -> Option<(CarReader, GoIndex)> {
+/// The CAR with the index inside of it; `None` where it has none that can be used.
+///
+/// # Errors
+/// The source can't be read.
+pub(crate) async fn open_inline(
+    core: &Core,
+    source: Source,
+) -> std::result::Result<Option<(CarReader, GoIndex)>, dagstore_car::Error> {
     let car = core.options.car.clone();
     let open = move || {
         let reader = CarReader::open(source.reader, car)?;
         let index = reader.inline_index()?;
         Ok::<_, dagstore_car::Error>(index.map(|index| (reader, index)))
     };
-    match core.spawn_blocking(open).await.ok()? {
-        Ok(opened) => opened,
-        Err(error) => {
+    match core.spawn_blocking(open).await {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(error @ (dagstore_car::Error::Io { .. } | dagstore_car::Error::IndexIo { .. }))) => Err(error),
+        Ok(Err(error)) => {
             tracing::debug!(%error, "the CAR has no index inside that could be used");
-            None
+            Ok(None)
         }
+        Err(_) => Ok(None),
     }
 }
 

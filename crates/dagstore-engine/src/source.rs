@@ -13,6 +13,7 @@ use dagstore_types::{ErrorKind, ShardError, ShardKey};
 use crate::acquire::check_source;
 use crate::core::Core;
 use crate::error::{copy_error, mount_error};
+use crate::fetched::Room;
 use crate::indexer::{Candidate, is_indexed};
 use crate::place::Place;
 use crate::{fetched, provisional};
@@ -82,13 +83,10 @@ pub(crate) async fn fetch_copy(
 ) -> Result<Lease, NoSource> {
     let copies = core.copies().map_err(NoSource::Failed)?;
     let expected = content_of(&**index);
-    let fetching = async {
-        let _room = core.fetching.acquire().await;
-        // A source without a validator can't tell whether it still is what was indexed. Its blocks can.
-        let comparing = expected.validator.is_none().then(|| Comparing::new(core, key, index, expected.size));
-        let observer = comparing.map(|comparing| Box::new(comparing) as Box<dyn Observer>);
-        fetched::fetch(core, copies, name, &place.mount, &expected, observer).await
-    };
+    // A source without a validator can't tell whether it still is what was indexed. Its blocks can.
+    let comparing = expected.validator.is_none().then(|| Comparing::new(core, key, index, expected.size));
+    let observer = comparing.map(|comparing| Box::new(comparing) as Box<dyn Observer>);
+    let fetching = fetched::fetch(core, copies, name, &place.mount, &expected, Room::InLine, observer);
     let fetched = core.unless_closed(fetching).await.map_err(|_| NoSource::Closing)?;
     fetched.map_err(|error| failed(&error))
 }

@@ -35,4 +35,4 @@ pub use mount::{Gate, GatedMount};
 pub use remote::{Behaviour, Remote, RemoteMount};
 pub use skip::{fixtures, skipped};
 pub use slow::SlowDatastore;
-pub use wire::{Counts, Wire, WireMount, Wired};
+pub use wire::{Counts, Question, Wire, WireMount, Wired};

@@ -41,6 +41,21 @@ pub struct Wired {
     pub breaks_at: Option<u64>,
     /// Where streams stop, until this is changed.
     pub hangs_at: Option<u64>,
+    /// What it doesn't answer, until this is changed.
+    pub silent: Option<Question>,
+    /// What it can't answer.
+    pub fails: Option<Question>,
+}
+
+/// What a source is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// To be looked at.
+    Stat,
+    /// For a stream.
+    Stream,
+    /// For a range.
+    Read,
 }
 
 /// What was asked of all sources of a [`Wire`].
@@ -50,6 +65,8 @@ pub struct Counts {
     pub stats: usize,
     /// How many streams were begun.
     pub streams: usize,
+    /// How many ranges were asked for.
+    pub reads_begun: usize,
     /// How many ranges were read.
     pub reads: usize,
     /// How many bytes came through the wire.
@@ -64,6 +81,19 @@ impl WireMount {
     pub fn template() -> (Self, Arc<Wire>) {
         let wire = Arc::<Wire>::default();
         (Self { wire: wire.clone(), location: String::new() }, wire)
+    }
+
+    /// Returns when the source answers.
+    async fn answers(&self, question: Question) -> Result<()> {
+        let mut changed = self.wire.changed.subscribe();
+        while self.now().is_ok_and(|now| now.silent == Some(question)) {
+            // The sender is in the wire.
+            let _changed = changed.changed().await;
+        }
+        if self.now().is_ok_and(|now| now.fails == Some(question)) {
+            return Err(Error::from_io(&self.location, io::Error::other("it has no answer")));
+        }
+        Ok(())
     }
 
     fn now(&self) -> Result<Wired> {
@@ -147,10 +177,12 @@ impl Mount for WireMount {
 
     async fn stat(&self) -> Result<Stat> {
         self.wire.count(|counts| counts.stats += 1);
+        self.answers(Question::Stat).await?;
         Ok(self.now()?.stat())
     }
 
     async fn stream(&self, from: u64, of: Option<&Stat>) -> Result<Streamed> {
+        self.answers(Question::Stream).await?;
         let now = self.of(of)?;
         if from > 0 && now.validator.is_none() {
             return Err(Error::SequentialOnly { place: self.location.clone(), why: "it has no validator" });
@@ -161,6 +193,8 @@ impl Mount for WireMount {
     }
 
     async fn read(&self, at: u64, len: usize, of: &Stat) -> Result<Bytes> {
+        self.wire.count(|counts| counts.reads_begun += 1);
+        self.answers(Question::Read).await?;
         let now = self.of(Some(of))?;
         if now.validator.is_none() {
             return Err(Error::SequentialOnly { place: self.location.clone(), why: "it has no validator" });

@@ -192,6 +192,17 @@ impl Copies {
         Ok(bytes + if let Some(chunks) = chunks { self.drop_chunks(chunks).await? } else { 0 })
     }
 
+    /// Keeps nothing any more of what is still on its way for a registration that is gone, and removes what there is of it in
+    /// chunks. What can't be removed goes with the next collection.
+    pub async fn forget(&self, name: OwnName) {
+        let (shared, id) = (Arc::clone(&self.shared), Id::of(name));
+        let forgetting = off_the_runtime(name, move || {
+            shared.replace_chunks(id);
+            Ok(())
+        });
+        let _what_is_left_is_counted = forgetting.await;
+    }
+
     async fn drop_chunks(&self, chunks: Arc<Chunks>) -> Result<u64> {
         let shared = Arc::clone(&self.shared);
         off_the_runtime(chunks.name, move || {

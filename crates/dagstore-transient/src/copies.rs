@@ -92,7 +92,11 @@ impl Copies {
                     }
                     lease => return lease,
                 },
-                Step::Wait(fetching) => fetching,
+                Step::Wait(fetching) => {
+                    // Of somebody else, whatever came of an own one before.
+                    was_observed = false;
+                    fetching
+                }
                 Step::Begin(start) => {
                     was_observed = observer.is_some();
                     let fetching = start.fetching.clone();

@@ -107,13 +107,15 @@ impl Job {
         if let (Some(expected), false) = (&self.expected, is_something_there) {
             return Ok(expected.clone());
         }
-        let stat = self.ask(self.mount.stat()).await?;
+        let stat = self.ask(self.in_time(self.mount.stat())).await?;
         self.check(&stat, self.expected.as_ref())?;
         Ok(stat)
     }
 
     async fn stream(&self, from: u64, stat: &Stat) -> Result<ByteStream> {
-        let streamed = self.ask(self.mount.stream(from, Some(stat))).await?;
+        let stream = self.mount.stream(from, Some(stat));
+        // One that isn't ready may have to be thawed first, which takes hours.
+        let streamed = if stat.ready { self.ask(self.in_time(stream)).await? } else { self.ask(told(stream)).await? };
         self.check(&streamed.stat, Some(stat))?;
         Ok(streamed.bytes)
     }
@@ -123,9 +125,18 @@ impl Job {
         if is_same { Ok(()) } else { Err(Error::SourceChanged { name: self.name }) }
     }
 
+    /// The answer of the mount, if it comes in time: one that never does would keep its place among the fetches for ever.
+    async fn in_time<T>(
+        &self,
+        question: impl Future<Output = dagstore_mount::Result<T>>,
+    ) -> Result<dagstore_mount::Result<T>> {
+        let waited = self.shared.options.idle_timeout;
+        tokio::time::timeout(waited, question).await.map_err(|_| Error::Idle { name: self.name, waited })
+    }
+
     /// Asks the mount, and remembers whether the source was seen.
-    async fn ask<T>(&self, question: impl Future<Output = dagstore_mount::Result<T>>) -> Result<T> {
-        let answer = self.unless_cancelled(question).await?;
+    async fn ask<T>(&self, question: impl Future<Output = Result<dagstore_mount::Result<T>>>) -> Result<T> {
+        let answer = self.unless_cancelled(question).await??;
         match &answer {
             Ok(_) => self.marks.see_source(true),
             Err(dagstore_mount::Error::NotFound { .. }) => self.marks.see_source(false),
@@ -162,10 +173,16 @@ impl Job {
 
     /// Removes what is there, so that there are never two copies, and makes room for a new one.
     async fn new_room(&self, before: Option<OnDisk>, sidecar: &Sidecar) -> Result<Arc<Room>> {
-        if before.is_some() {
+        let paths = self.shared.paths(Id::of(self.name));
+        // A copy whose sidecar somebody took away stands where the new one is to be, and its room isn't the new one's.
+        if before.is_some() || self.shared.has_strays([&paths.copy, &paths.partial]) {
             let shared = Arc::clone(&self.shared);
-            let paths = shared.paths(Id::of(self.name));
-            off_the_runtime(self.name, move || remove_copy(&*shared.file_system, &paths)).await?;
+            let removing = move || {
+                remove_copy(&*shared.file_system, &paths)?;
+                shared.forget_strays([&paths.copy, &paths.partial]);
+                Ok(())
+            };
+            off_the_runtime(self.name, removing).await?;
             let same = self.room.lock().take();
             drop((same, before));
         }
@@ -212,6 +229,11 @@ impl Job {
             (Err(_), Some(kept)) => Held::OnDisk(kept),
         }
     }
+}
+
+/// The answer of the mount, whenever it comes.
+async fn told<T>(question: impl Future<Output = dagstore_mount::Result<T>>) -> Result<dagstore_mount::Result<T>> {
+    Ok(question.await)
 }
 
 /// Whether nothing that was fetched can be believed.

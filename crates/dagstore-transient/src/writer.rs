@@ -69,16 +69,19 @@ impl Writer {
             _ => failed("open", &paths.partial)(error),
         })?;
         let mut writer = Self { shared, paths, sidecar, marks, room, progress, observer, file, at, checksum: 0 };
-        writer.show_what_is_there()?;
+        // All of it is held against its checksum before any of it is shown: what was seen can't be unseen.
+        writer.walk_what_is_there(|_, _, _| Ok(()))?;
+        writer.walk_what_is_there(Self::show)?;
         Ok(writer)
     }
 
-    fn show_what_is_there(&mut self) -> Result<()> {
+    fn walk_what_is_there(&mut self, mut take: impl FnMut(&mut Self, u64, &[u8]) -> Result<()>) -> Result<()> {
         let path = self.paths.partial.clone();
         let damaged = |what| Error::Damaged { path: path.clone(), what };
         let reader = self.shared.file_system.open(&path).map_err(failed("open", &path))?;
         let mut buffer = vec![0; self.shared.options.chunk_bytes.max(1)];
         let mut at = 0;
+        self.checksum = 0;
         while at < self.at {
             let wanted = usize::try_from(self.at - at).unwrap_or(usize::MAX).min(buffer.len());
             let read = reader.read_at(at, &mut buffer[..wanted]);
@@ -87,7 +90,7 @@ impl Writer {
                 return Err(damaged("it is shorter than it was"));
             }
             self.checksum = crc32c::crc32c_append(self.checksum, &buffer[..read]);
-            self.show(at, &buffer[..read])?;
+            take(self, at, &buffer[..read])?;
             at += read as u64;
             self.progress.done.store(at, Ordering::Relaxed);
         }

@@ -9,6 +9,8 @@ mod crash;
 mod damage;
 mod dropped;
 mod endings;
+mod far;
+mod far_model;
 mod faults;
 mod forgetting;
 mod go_index;

@@ -43,6 +43,10 @@ pub(crate) struct World {
     /// Where local copies are, for a store that makes some.
     pub(crate) copies: Option<TempDir>,
     pub(crate) quota_bytes: Option<u64>,
+    /// After how long a source that gives nothing counts as gone.
+    pub(crate) idle_timeout: Duration,
+    /// How long a copy waits for room.
+    pub(crate) room_deadline: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) car: TestCar,
     pub(crate) codec: Option<Arc<dyn Codec>>,
@@ -67,6 +71,8 @@ impl World {
             wire_template,
             copies: None,
             quota_bytes: None,
+            idle_timeout: PATIENCE,
+            room_deadline: PATIENCE,
             clock: Arc::new(SystemClock),
             car,
             codec: None,
@@ -99,6 +105,8 @@ impl World {
         let mut options = dagstore_transient::Options::default();
         options.quota_bytes = self.quota_bytes;
         options.keep_free_bytes = 0;
+        options.idle_timeout = self.idle_timeout;
+        options.room_deadline = self.room_deadline;
         options.checkpoint_bytes = 64 << 10;
         options.chunk_bytes = 32 << 10;
         let directory = self.copies.as_ref()?.path().to_owned();

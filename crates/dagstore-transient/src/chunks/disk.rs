@@ -136,7 +136,7 @@ impl Chunks {
     fn begin(&self, shared: &Shared, paths: &Paths, room: Room) -> Result<()> {
         let file_system = &*shared.file_system;
         remove_files(file_system, paths)?;
-        shared.forget_strays(paths);
+        shared.forget_strays([&paths.chunks, &paths.table]);
         let (mut header, seed) = self.header().encode();
         if self.is_pinned() {
             header.extend(Entry::Pinned(true).encode(seed, header.len() as u64));

@@ -43,7 +43,10 @@ impl Asking {
         let first = *numbers.start();
         let (at, end) =
             (self.chunks.start_of(first), self.chunks.start_of(numbers.end() + 1).min(self.chunks.stat.size));
-        let room = {
+        // Who is closed changes nothing in the folder any more, which may be another's.
+        let room = if *self.shared.closing.borrow() {
+            None
+        } else {
             let (asking, count) = (self.clone(), numbers.end() - first + 1);
             let reserved = move || Ok(reserve(&asking.shared, &asking.chunks, asking.chunks.room_for(count, end - at)));
             off_the_runtime(self.chunks.name, reserved).await.unwrap_or(None)
