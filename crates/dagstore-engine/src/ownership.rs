@@ -26,7 +26,7 @@ impl Shared {
 
 impl Core {
     /// Ends the store where the error says that the datastore is somebody else's; `false` where it doesn't.
-    pub(crate) fn is_lost_by(&self, error: &DatastoreError) -> bool {
+    pub(crate) fn is_lost_by(self: &Arc<Self>, error: &DatastoreError) -> bool {
         if error.class() != ErrorClass::Fenced {
             return false;
         }

@@ -111,10 +111,16 @@ pub enum Error {
     Datastore(#[from] dagstore::datastore::Error),
     /// A datastore or its directory can't be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] Box<OpenError>),
     /// The store's own description can't be read.
     #[error(transparent)]
     Engine(#[from] dagstore::Error),
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
 }
 
 impl Error {

@@ -94,8 +94,6 @@ impl Run {
 
     async fn act(&self, engine: &Engine, what: u64, shard: usize, number: u64) {
         let name = key(shard);
-        let wire = &self.world.wire;
-        let hang = (number * 7919) % 70_000;
         let told = match what {
             0..=3 => match engine.acquire(&name).await {
                 Ok(accessor) => {
@@ -136,44 +134,53 @@ impl Run {
                 };
                 format!("destroy {destroyed:?} register {registered:?}")
             }
-            13 => {
-                wire.put(&name, self.source(shard, usize::try_from(number % 2).unwrap()));
-                format!("source {}", number % 2)
-            }
-            14 => {
-                wire.change(&name, |source| source.hangs_at = Some(hang));
-                format!("hangs at {hang}")
-            }
-            15 => {
-                wire.change(&name, |source| source.breaks_at = Some(hang));
-                format!("breaks at {hang}")
-            }
-            16 => {
-                wire.change(&name, |source| {
-                    (source.hangs_at, source.breaks_at, source.silent, source.fails) = (None, None, None, None);
-                });
-                "mended".to_owned()
-            }
-            17 => {
-                let question = [Question::Stat, Question::Stream, Question::Read][usize::try_from(number % 3).unwrap()];
-                wire.change(&name, |source| source.fails = Some(question));
-                format!("fails {question:?}")
-            }
-            18 => {
-                wire.remove(&name);
-                "gone".to_owned()
-            }
-            19 => {
-                let question = [Question::Stream, Question::Read][usize::try_from(number % 2).unwrap()];
-                wire.change(&name, |source| source.silent = Some(question));
-                format!("silent {question:?}")
-            }
+            13..=19 => self.disturb(what, &name, shard, number),
             _ => {
                 self.open.lock().clear();
                 "all dropped".to_owned()
             }
         };
         self.log.lock().push(format!("{name}: {told}"));
+    }
+
+    /// Something becomes of the source.
+    fn disturb(&self, what: u64, name: &str, shard: usize, number: u64) -> String {
+        let wire = &self.world.wire;
+        let hang = (number * 7919) % 70_000;
+        match what {
+            13 => {
+                wire.put(name, self.source(shard, usize::try_from(number % 2).unwrap()));
+                format!("source {}", number % 2)
+            }
+            14 => {
+                wire.change(name, |source| source.hangs_at = Some(hang));
+                format!("hangs at {hang}")
+            }
+            15 => {
+                wire.change(name, |source| source.breaks_at = Some(hang));
+                format!("breaks at {hang}")
+            }
+            16 => {
+                wire.change(name, |source| {
+                    (source.hangs_at, source.breaks_at, source.silent, source.fails) = (None, None, None, None);
+                });
+                "mended".to_owned()
+            }
+            17 => {
+                let question = [Question::Stat, Question::Stream, Question::Read][usize::try_from(number % 3).unwrap()];
+                wire.change(name, |source| source.fails = Some(question));
+                format!("fails {question:?}")
+            }
+            18 => {
+                wire.remove(name);
+                "gone".to_owned()
+            }
+            _ => {
+                let question = [Question::Stream, Question::Read][usize::try_from(number % 2).unwrap()];
+                wire.change(name, |source| source.silent = Some(question));
+                format!("silent {question:?}")
+            }
+        }
     }
 
     fn is_within(&self, engine: &Engine) {
@@ -250,7 +257,7 @@ async fn run(seed: u64, log: Arc<Mutex<Vec<String>>>) {
             run.end(engine, &mut random).await;
             engine = run.open(&mut random).await;
         }
-        let acts: Vec<_> = (0..1 + random.below(3))
+        let acts: Vec<_> = (0..=random.below(3))
             .map(|_| {
                 let (run, engine) = (run.clone(), engine.clone());
                 let (what, shard) = (random.below(21), usize::try_from(random.below(SHARDS as u64)).unwrap());
@@ -290,38 +297,7 @@ async fn heal(run: &Run, engine: Engine, random: &mut Random) {
         if engine.info(&name).is_err() {
             continue;
         }
-        for attempt in 0.. {
-            let info = engine.info(&name).unwrap();
-            if info.state == ShardState::Errored {
-                let recovered = answered("it is recovered", engine.recover(&name)).await;
-                run.log.lock().push(format!("{name}: heal recover {recovered:?}"));
-            }
-            match answered("it is acquired", engine.acquire(&name)).await {
-                Ok(accessor) => {
-                    let car = &run.contents[usize::from(run.sources[shard].1)][0];
-                    let mut is_all = true;
-                    for (cid, data) in &car.blocks {
-                        match answered("it is read", accessor.blockstore().get(cid)).await {
-                            Ok(found) => assert_eq!(found, *data),
-                            Err(error) => {
-                                run.log.lock().push(format!("{name}: heal get {error:?}"));
-                                is_all = false;
-                                break;
-                            }
-                        }
-                    }
-                    if is_all {
-                        break;
-                    }
-                    // The copy is the old content, of a source that can't tell the one from the other.
-                    drop(accessor);
-                    let evicted = engine.evict(&name, true).await;
-                    run.log.lock().push(format!("{name}: heal evict {evicted:?}"));
-                }
-                Err(error) => run.log.lock().push(format!("{name}: heal acquire {error:?}")),
-            }
-            assert!(attempt < 4, "shard {name} isn't well again: {:?}", engine.info(&name));
-        }
+        heal_one(run, &engine, shard, &name).await;
     }
     for shard in 0..SHARDS {
         let name = key(shard);
@@ -337,6 +313,42 @@ async fn heal(run: &Run, engine: Engine, random: &mut Random) {
     let bytes: u64 = strays.iter().map(|(_, size)| size).sum();
     assert_eq!(engine.copies_used_bytes(), bytes, "{strays:?}");
     answered("the store closes", engine.close()).await.unwrap();
+}
+
+/// Recovers and reads a shard until all of it is what it should be.
+async fn heal_one(run: &Run, engine: &Engine, shard: usize, name: &str) {
+    for attempt in 0.. {
+        let info = engine.info(name).unwrap();
+        if info.state == ShardState::Errored {
+            let recovered = answered("it is recovered", engine.recover(name)).await;
+            run.log.lock().push(format!("{name}: heal recover {recovered:?}"));
+        }
+        match answered("it is acquired", engine.acquire(name)).await {
+            Ok(accessor) => {
+                let car = &run.contents[usize::from(run.sources[shard].1)][0];
+                let mut is_all = true;
+                for (cid, data) in &car.blocks {
+                    match answered("it is read", accessor.blockstore().get(cid)).await {
+                        Ok(found) => assert_eq!(found, *data),
+                        Err(error) => {
+                            run.log.lock().push(format!("{name}: heal get {error:?}"));
+                            is_all = false;
+                            break;
+                        }
+                    }
+                }
+                if is_all {
+                    break;
+                }
+                // The copy is the old content, of a source that can't tell the one from the other.
+                drop(accessor);
+                let evicted = engine.evict(name, true).await;
+                run.log.lock().push(format!("{name}: heal evict {evicted:?}"));
+            }
+            Err(error) => run.log.lock().push(format!("{name}: heal acquire {error:?}")),
+        }
+        assert!(attempt < 4, "shard {name} isn't well again: {:?}", engine.info(name));
+    }
 }
 
 async fn until_unused(engine: &Engine, name: &str) {

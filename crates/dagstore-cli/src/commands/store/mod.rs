@@ -29,7 +29,7 @@ enum Action {
     Copy(copy::Copy),
     Export(export::Export),
     #[cfg(feature = "import")]
-    Import(import::Import),
+    Import(Box<import::Import>),
 }
 
 impl Store {
@@ -46,7 +46,7 @@ impl Store {
 /// The failure of a move, with the way out.
 fn failed(error: Error) -> Failure {
     let (code, advice) = match error {
-        Error::Open(error) => return error.into(),
+        Error::Open(error) => return (*error).into(),
         Error::Engine(error) => return error.into(),
         Error::BadPlace { .. } | Error::SamePlace { .. } => (Code::Usage, "dagstore store copy --help"),
         Error::NoStore { .. } | Error::NoGoDirectory { .. } => (Code::NotFound, "the directory of a store"),
