@@ -1,55 +1,38 @@
-// peers runs what other implementations make of our files.
+// peers runs what other implementations make of our files and of our work.
 //
 //	go run . decode-records FILE
 //
 // reads records, one a line, as Go's dagstore does, and writes each again: the bytes must be the same.
+//
+//	go run . bench [-runs N] [-full] [-dir PATH] ROW
+//
+// measures one row of the benches with Go's dagstore, go-car and LevelDB, and prints a line of JSON for each figure.
+// `cargo xtask bench peers` runs it beside our own benches.
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
-
-	"github.com/filecoin-project/dagstore"
 )
 
 func main() {
-	if len(os.Args) != 3 || os.Args[1] != "decode-records" {
-		fmt.Fprintln(os.Stderr, "usage: peers decode-records FILE")
-		os.Exit(2)
-	}
-	records, err := decodeRecords(os.Args[2])
-	if err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("%d records, each with the bytes that Go writes\n", records)
 }
 
-func decodeRecords(path string) (int, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	records := 0
-	for lines.Scan() {
-		records++
-		var shard dagstore.PersistedShard
-		if err := json.Unmarshal(lines.Bytes(), &shard); err != nil {
-			return records, fmt.Errorf("line %d: %w", records, err)
-		}
-		again, err := json.Marshal(shard)
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "decode-records":
+		records, err := decodeRecords(args[1])
 		if err != nil {
-			return records, fmt.Errorf("line %d: %w", records, err)
+			return err
 		}
-		if !bytes.Equal(again, lines.Bytes()) {
-			return records, fmt.Errorf("line %d is %s, and Go writes %s", records, lines.Bytes(), again)
-		}
+		fmt.Printf("%d records, each with the bytes that Go writes\n", records)
+		return nil
+	case len(args) > 1 && args[0] == "bench":
+		return bench(args[1:])
 	}
-	return records, lines.Err()
+	return fmt.Errorf("usage: peers decode-records FILE | peers bench [-runs N] [-full] [-dir PATH] ROW")
 }

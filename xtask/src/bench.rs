@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds a bench as it will be used, with RocksDB, and runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -16,6 +16,9 @@ const PACKAGE: &str = "bench-store";
 /// Where the files of figures go, inside cargo's target folder.
 const FOLDER: &str = "bench";
 
+/// The picture of the bench `codecs`, from the root of the workspace.
+const PICTURE: &str = "docs/codecs.svg";
+
 /// Builds the benches in release and runs the one that is named; its figures go to `bench/NAME.json` in the target folder, too.
 ///
 /// # Errors
@@ -30,17 +33,25 @@ pub(crate) fn run(workspace: &Workspace, lean: bool, name: &str, options: &[Stri
         }
         command.args(["--features", ROCKSDB_FEATURE]);
     }
-    command.arg("--").args(arguments(&workspace.target_folder()?, name, options));
+    command.arg("--").args(arguments(workspace.root(), &workspace.target_folder()?, name, options));
     shell::run(&mut command)
 }
 
-/// What the bench is given: its name, the options as they came, and where its figures go, unless that is among them.
-fn arguments(target_folder: &Path, name: &str, options: &[String]) -> Vec<String> {
+/// What the bench is given: its name, the options as they came, and where its figures and its picture go, unless that is
+/// among them.
+fn arguments(root: &Path, target_folder: &Path, name: &str, options: &[String]) -> Vec<String> {
     let mut arguments = vec![name.to_owned()];
     arguments.extend(options.iter().cloned());
-    if !options.iter().any(|option| option == "--json" || option.starts_with("--json=")) {
-        let file = target_folder.join(FOLDER).join(format!("{name}.json"));
-        arguments.extend(["--json".to_owned(), file.display().to_string()]);
+    let mut unless_told = |option: &str, file: PathBuf| {
+        let told =
+            |given: &String| given.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+        if !options.iter().any(told) {
+            arguments.extend([option.to_owned(), file.display().to_string()]);
+        }
+    };
+    unless_told("--json", target_folder.join(FOLDER).join(format!("{name}.json")));
+    if name == "codecs" {
+        unless_told("--picture", root.join(PICTURE));
     }
     arguments
 }
@@ -54,13 +65,14 @@ mod tests {
     #[test]
     fn figures_go_to_the_target_folder_unless_told() {
         let owned = |options: &[&str]| -> Vec<String> { options.iter().map(|&option| option.to_owned()).collect() };
-        let target = Path::new("/target");
-        assert_eq!(
-            arguments(target, "restart", &owned(&["--full"])),
-            ["restart", "--full", "--json", "/target/bench/restart.json"]
-        );
+        let given =
+            |name: &str, options: &[&str]| arguments(Path::new("/root"), Path::new("/target"), name, &owned(options));
+        assert_eq!(given("restart", &["--full"]), ["restart", "--full", "--json", "/target/bench/restart.json"]);
         for told in [&["--json", "here"][..], &["--json=here"]] {
-            assert_eq!(arguments(target, "restart", &owned(told)).len(), 1 + told.len());
+            assert_eq!(given("restart", told).len(), 1 + told.len());
         }
+        let told = ["--json=here", "--picture=there"];
+        assert_eq!(given("codecs", &told[..1]), ["codecs", "--json=here", "--picture", "/root/docs/codecs.svg"]);
+        assert_eq!(given("codecs", &told).len(), 1 + told.len());
     }
 }

@@ -102,7 +102,7 @@ enum Command {
         /// Leaves out RocksDB.
         #[arg(long)]
         lean: bool,
-        /// Which bench: register, transitions, restart, gc, inverted-insert, inverted-lookup.
+        /// Which bench: codecs, backends, peers and more; docs/benches.md tells of each.
         name: String,
         /// The bench's own options; `--help` tells them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -62,6 +62,11 @@ impl Figure {
         self.raw.push(raw);
     }
 
+    /// Whether it was never measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// What the last run gave.
     pub(crate) fn last(&self) -> f64 {
         self.runs.last().copied().unwrap_or(f64::NAN)
@@ -105,7 +110,7 @@ impl Figure {
 
     /// How many times as good as Go; more is better whatever the unit.
     fn times_go(&self) -> Option<f64> {
-        self.go.map(|go| match self.better {
+        self.go.filter(|_| !self.is_empty()).map(|go| match self.better {
             Better::More => self.median() / go,
             Better::Less => go / self.median(),
         })
@@ -154,7 +159,11 @@ impl Figure {
             .collect();
         vec![
             self.what.clone(),
-            format!("{} {}", number(self.median()), self.unit),
+            if self.is_empty() {
+                "not measured".to_owned()
+            } else {
+                format!("{} {}", number(self.median()), self.unit)
+            },
             spread,
             details.join(", "),
             times(self.of_raw()),
@@ -232,6 +241,12 @@ mod tests {
         ] {
             assert_eq!(number(value), wanted);
         }
+    }
+
+    #[test]
+    fn what_was_not_measured_says_so_beside_what_go_did() {
+        let cells = Figure::new("rate", "/s", Better::More).go(10.0).cells();
+        assert_eq!((&*cells[1], &*cells[5], &*cells[6]), ("not measured", "10", ""));
     }
 
     #[test]

@@ -73,7 +73,8 @@ fn file_system<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
     mounted.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind)
 }
 
-fn sync_us(place: &Path) -> Result<f64> {
+/// What an append of 300 bytes and its fdatasync take, in microseconds.
+pub(crate) fn sync_us(place: &Path) -> Result<f64> {
     let path = place.join(format!("bench-store-sync-{}", std::process::id()));
     let mut file = File::create_new(&path)?;
     let mut appended = || -> Result<Vec<f64>> {

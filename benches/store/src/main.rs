@@ -11,11 +11,13 @@
 )]
 
 mod backend;
+mod backends;
 mod block_read;
 mod cache;
 mod cars;
 mod catalogue;
 mod chunk_read;
+mod codecs;
 mod counting;
 mod cpu;
 mod crowd;
@@ -27,6 +29,7 @@ mod initialise;
 mod inverted;
 mod machine;
 mod peak;
+mod peers;
 mod raw;
 mod register;
 mod report;
@@ -52,6 +55,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Encoding and decoding records, beside a sync and a look-up.
+    Codecs(codecs::Options),
+    /// Writing, reading, scanning and opening each datastore; each codec over each.
+    Backends(backends::Options),
     /// Lazy registrations a second, beside raw synced batches of the mean size that formed.
     Register(register::Options),
     /// Acquiring and releasing hot shards, and how few of these changes are written.
@@ -78,6 +85,11 @@ enum Bench {
     Quota(far::quota::Options),
     /// Registering CARs until they are Available.
     Initialise(initialise::Options),
+    /// The rows of the Go original beside our own, measured in one run.
+    Peers(peers::Options),
+    /// What `codecs` does under callgrind.
+    #[command(hide = true)]
+    CodecsChild(codecs::Order),
     /// What `restart` does in processes of their own.
     #[command(hide = true)]
     RestartChild(restart::Order),
@@ -86,6 +98,8 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     let Arguments { setup, bench } = Arguments::parse();
     match bench {
+        Bench::Codecs(options) => Report::of(&setup, |report| codecs::run(&setup, &options, report)),
+        Bench::Backends(options) => Report::of(&setup, |report| backends::run(&setup, &options, report)),
         Bench::Register(options) => Report::of(&setup, |report| register::run(&setup, &options, report)),
         Bench::Transitions(options) => Report::of(&setup, |report| transitions::run(&setup, &options, report)),
         Bench::Restart(options) => Report::of(&setup, |report| restart::run(&setup, &options, report)),
@@ -99,6 +113,8 @@ fn main() -> anyhow::Result<()> {
         Bench::FirstByte(options) => Report::of(&setup, |report| far::first_byte::run(&setup, &options, report)),
         Bench::Quota(options) => Report::of(&setup, |report| far::quota::run(&setup, &options, report)),
         Bench::Initialise(options) => Report::of(&setup, |report| initialise::run(&setup, &options, report)),
+        Bench::Peers(options) => Report::of(&setup, |report| peers::run(&setup, &options, report)),
+        Bench::CodecsChild(order) => order.obey(),
         Bench::RestartChild(order) => order.obey(),
     }
 }

@@ -76,8 +76,8 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
     let mut arguments = arguments.peekable();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--json" | "--dir" => drop(arguments.next()),
-            place if place.starts_with("--json=") || place.starts_with("--dir=") => {}
+            "--json" | "--dir" | "--picture" => drop(arguments.next()),
+            place if ["--json=", "--dir=", "--picture="].iter().any(|option| place.starts_with(option)) => {}
             _ => kept.push(argument),
         }
     }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn places_are_left_out_of_the_command() {
-        let arguments = ["register", "--json", "a/b", "--runs", "5", "--dir=c"].map(str::to_owned);
+        let arguments = ["register", "--json", "a/b", "--runs", "5", "--dir=c", "--picture", "d"].map(str::to_owned);
         assert_eq!(command(arguments.into_iter()), "register --runs 5");
     }
 

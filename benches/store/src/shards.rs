@@ -45,7 +45,7 @@ pub(crate) async fn register_indexed(store: &Dagstore, numbers: Range<usize>, in
 }
 
 /// `start`, filled up with letters and digits that look random and are always the same for `number`.
-fn text(start: &str, number: usize, length: usize) -> String {
+pub(crate) fn text(start: &str, number: usize, length: usize) -> String {
     let mut text = start.to_owned();
     let mut state = number as u64;
     while text.len() < length {

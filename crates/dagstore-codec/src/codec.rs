@@ -60,6 +60,12 @@ impl Codecs {
         &*self.writer
     }
 
+    /// Every codec that can be read, each stamp once, the writer first.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Codec> {
+        let is_first = |at: usize| !self.readers[..at].iter().any(|before| before.id() == self.readers[at].id());
+        (0..self.readers.len()).filter(move |at| is_first(*at)).map(|at| &*self.readers[at])
+    }
+
     /// The codec of this stamp.
     ///
     /// # Errors
@@ -74,5 +80,20 @@ impl Default for Codecs {
     /// Writes CBOR, the smaller of the two.
     fn default() -> Self {
         Self::new(Arc::new(Cbor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{Codecs, Json};
+
+    #[test]
+    fn each_codec_is_listed_once_and_the_writer_first() {
+        let names = |codecs: Codecs| codecs.all().map(|codec| codec.name()).collect::<Vec<_>>();
+        assert_eq!(names(Codecs::default())[..2], ["cbor", "json"]);
+        let json = names(Codecs::new(Arc::new(Json)).and_read(Arc::new(Json)));
+        assert_eq!((json[0], json.len()), ("json", 3));
     }
 }
