@@ -87,11 +87,11 @@ impl Default for Codecs {
 mod tests {
     use std::sync::Arc;
 
-    use crate::{Codecs, Json};
+    use crate::{Codec, Codecs, Json};
 
     #[test]
     fn each_codec_is_listed_once_and_the_writer_first() {
-        let names = |codecs: Codecs| codecs.all().map(|codec| codec.name()).collect::<Vec<_>>();
+        let names = |codecs: Codecs| codecs.all().map(Codec::name).collect::<Vec<_>>();
         assert_eq!(names(Codecs::default())[..2], ["cbor", "json"]);
         let json = names(Codecs::new(Arc::new(Json)).and_read(Arc::new(Json)));
         assert_eq!((json[0], json.len()), ("json", 3));
