@@ -66,13 +66,13 @@ mod tests {
     fn figures_go_to_the_target_folder_unless_told() {
         let owned = |options: &[&str]| -> Vec<String> { options.iter().map(|&option| option.to_owned()).collect() };
         let given =
-            |name: &str, options: &[&str]| arguments(Path::new("/root"), Path::new("/target"), name, &owned(options));
+            |name: &str, options: &[&str]| arguments(Path::new("/here"), Path::new("/target"), name, &owned(options));
         assert_eq!(given("restart", &["--full"]), ["restart", "--full", "--json", "/target/bench/restart.json"]);
         for told in [&["--json", "here"][..], &["--json=here"]] {
             assert_eq!(given("restart", told).len(), 1 + told.len());
         }
         let told = ["--json=here", "--picture=there"];
-        assert_eq!(given("codecs", &told[..1]), ["codecs", "--json=here", "--picture", "/root/docs/codecs.svg"]);
+        assert_eq!(given("codecs", &told[..1]), ["codecs", "--json=here", "--picture", "/here/docs/codecs.svg"]);
         assert_eq!(given("codecs", &told).len(), 1 + told.len());
     }
 }
