@@ -242,13 +242,9 @@ fn orphans(core: &Core, copies: &[CopyInfo]) -> HashSet<Registration> {
         return orphans;
     }
     // Before the catalogue: a record that is taken up in between is then in both instead of in neither.
-    match core.quarantine.read().key_hashes() {
-        None => orphans.clear(),
-        Some(hashes) => {
-            for info in copies.iter().filter(|info| hashes.contains(&info.name.key_hash())) {
-                orphans.remove(&info.name.registration);
-            }
-        }
+    let quarantined = core.quarantine.read().owners();
+    for info in copies.iter().filter(|info| quarantined.may_own(info.name)) {
+        orphans.remove(&info.name.registration);
     }
     for (_, registration, _) in core.catalogue.states() {
         orphans.remove(&registration);

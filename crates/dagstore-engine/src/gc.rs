@@ -171,15 +171,14 @@ fn look_through(core: &Core) -> Result<Vec<OwnName>> {
 fn unnamed(core: &Core, mut names: Vec<OwnName>, left: &mut Vec<Kept>) -> Vec<OwnName> {
     names.sort_unstable_by_key(|name| name.registration);
     // Before the catalogue: a record that is taken up in between is then in both instead of in neither.
-    let quarantined = core.quarantine.read().key_hashes();
+    let quarantined = core.quarantine.read().owners();
     let is_current = current(core, &names);
     let mut unnamed = Vec::new();
     for (name, is_current) in names.into_iter().zip(is_current) {
-        let may_be_quarantined = quarantined.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()));
         if is_current {
             continue;
         }
-        if may_be_quarantined {
+        if quarantined.may_own(name) {
             left.push(kept(&name, &"it may belong to a record in quarantine"));
             continue;
         }

@@ -71,9 +71,29 @@ impl Quarantine {
         Err(Error::Quarantined { key: key.clone(), reason })
     }
 
-    /// The hashes of all keys, where all can be read: files of other hashes belong to none of these records.
-    pub(crate) fn key_hashes(&self) -> Option<HashSet<[u8; 16]>> {
-        self.entries.iter().map(|entry| entry.key.as_ref().map(OwnName::hash_key)).collect()
+    /// Whose files must stay.
+    pub(crate) fn owners(&self) -> Owners {
+        Owners {
+            registrations: self.entries.iter().filter_map(|entry| entry.registration).collect(),
+            key_hashes: self.entries.iter().map(|entry| entry.key.as_ref().map(OwnName::hash_key)).collect(),
+        }
+    }
+}
+
+/// Whose files belong to records in quarantine.
+#[derive(Debug)]
+pub(crate) struct Owners {
+    registrations: HashSet<Registration>,
+    /// `None` where the key of one can't be read.
+    key_hashes: Option<HashSet<[u8; 16]>>,
+}
+
+impl Owners {
+    /// Whether a file of this name may be one of theirs. Of a row that is damaged, the number in its key or the shard's key in
+    /// its value may be the part that is wrong, so that either is enough.
+    pub(crate) fn may_own(&self, name: OwnName) -> bool {
+        self.registrations.contains(&name.registration)
+            || self.key_hashes.as_ref().is_none_or(|hashes| hashes.contains(&name.key_hash()))
     }
 }
 

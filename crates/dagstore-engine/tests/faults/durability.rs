@@ -2,11 +2,12 @@
 
 use std::future::IntoFuture;
 
-use dagstore_datastore::ErrorClass;
-use dagstore_engine::Error;
+use dagstore_datastore::{Datastore, DatastoreExt, ErrorClass, RowPage};
+use dagstore_engine::{Engine, Error, Options, Parts};
+use dagstore_mount::{BytesMount, Registry};
 use dagstore_testkit::{Wired, cars};
 use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use super::support::*;
 
@@ -209,4 +210,97 @@ async fn fault_07_a_destruction_of_the_old_shard_spares_the_new_one() {
     answered("the second destruction", second).await.unwrap();
     assert_eq!(engine.info("a").map(|info| info.registration).ok(), Some(registered), "the new shard was destroyed");
     read_all(&engine, "a", &world.car).await;
+}
+
+/// A store whose one shard has an index and a local copy, closed; the row of its record, and what is in the row.
+async fn world_with_a_copy() -> (World, Vec<u8>, Vec<u8>) {
+    let world = World::with_copies(None);
+    world.wire.put("a", Wired::new(world.car.bytes.clone(), 1));
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    engine.close().await.unwrap();
+    let page = world.datastore.scan(SHARDS, &[]).next().await.unwrap().unwrap();
+    let (row, value) = page.iter().next().unwrap();
+    (world, row.to_vec(), value.to_vec())
+}
+
+/// The record is in quarantine, and after opening and collecting all of its shard is as it was.
+async fn all_is_kept(world: &World, engine: &Engine, row: &[u8], what: &str) {
+    engine.resumed().await.unwrap();
+    let listed: Vec<_> = engine.quarantined().into_iter().map(|entry| entry.row).collect();
+    assert_eq!(listed, [row], "{what}: it isn't listed");
+    engine.gc().await.unwrap();
+    assert_eq!(world.indices(), 1, "{what}: its index was deleted as an orphan");
+    assert_eq!(world.copy_files().len(), 2, "{what}: its copy was deleted as an orphan");
+    assert!(world.datastore.get(SHARDS, row).await.unwrap().is_some(), "{what}: its row was deleted");
+}
+
+/// The shard is read of its index and its copy alone.
+async fn reads_what_was_kept(world: &World) {
+    world.wire.remove("a");
+    let engine = world.open().await;
+    assert_eq!(engine.quarantined(), []);
+    read_all(&engine, "a", &world.car).await;
+}
+
+#[tokio::test]
+async fn fault_13_a_record_that_does_not_decode_keeps_all_that_is_its_own() {
+    /// Where a row has its shard's key, behind codec, version, state and length.
+    const KEY_AT: usize = 5;
+    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+        ("a record that was cut", |row| row.truncate(row.len() - 1)),
+        ("a row that tells nothing", |row| *row = b"junk".to_vec()),
+        ("a row with the key of another shard", |row| row[KEY_AT] = b'b'),
+        ("a row of a codec that nobody knows", |row| row[0] = 200),
+    ];
+    for (what, damage) in damages {
+        let (world, row, value) = world_with_a_copy().await;
+        let mut damaged = value.clone();
+        damage(&mut damaged);
+        world.datastore.put(SHARDS, &row, &damaged).await.unwrap();
+        let engine = world.open().await;
+        all_is_kept(&world, &engine, &row, what).await;
+        engine.close().await.unwrap();
+        assert_eq!(world.datastore.get(SHARDS, &row).await.unwrap().as_deref(), Some(&damaged[..]), "{what}");
+        world.datastore.put(SHARDS, &row, &value).await.unwrap();
+        reads_what_was_kept(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn fault_13_a_record_of_an_unknown_scheme_keeps_all_that_is_its_own() {
+    let (world, row, _) = world_with_a_copy().await;
+    let parts = Parts { registry: Registry::with_defaults(), ..world.parts() };
+    let engine = Engine::open(parts, Options::default()).await.unwrap();
+    all_is_kept(&world, &engine, &row, "a scheme that nobody knows").await;
+    engine.close().await.unwrap();
+    reads_what_was_kept(&world).await;
+}
+
+#[tokio::test]
+async fn fault_32_different_keys_have_different_rows() {
+    // Path cleaning makes one of each of these groups, lower case, Unicode's forms and percent signs others.
+    let keys =
+        ["a", "/a", "a/", "//a", "a/.", "./a", "b/../a", "a/b", "a//b", "a/./b", "A", "%61", "\u{e9}", "e\u{301}"];
+    let world = World::new();
+    let engine = world.open().await;
+    let cars: Vec<_> = (1..).take(keys.len()).map(|count| cars::numbered(count, 100)).collect();
+    for (key, car) in keys.iter().zip(&cars) {
+        let mount = BytesMount::new(car.bytes.clone()).unwrap();
+        let registered = engine.register_mount(key, &mount).await;
+        assert!(registered.is_ok(), "{key:?} is taken for another key: {registered:?}");
+    }
+    engine.close().await.unwrap();
+    let engine = world.open().await;
+    let pages: Vec<RowPage> = world.datastore.scan(SHARDS, &[]).try_collect().await.unwrap();
+    let rows: usize = pages.iter().map(RowPage::len).sum();
+    assert_eq!((rows, engine.shards().len()), (keys.len(), keys.len()), "two keys share a row");
+    for (key, car) in keys.iter().zip(&cars) {
+        read_all(&engine, key, car).await;
+        assert_eq!(engine.acquire(key).await.unwrap().blockstore().entries(), car.blocks.len() as u64);
+    }
+    engine.destroy(keys[0]).await.unwrap();
+    for (key, car) in keys.iter().zip(&cars).skip(1) {
+        read_all(&engine, key, car).await;
+    }
 }
