@@ -7,6 +7,7 @@
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
 //! * [`HangingMount`] is never opened.
 //! * [`HeldDatastore`] holds writes until they are released.
+//! * [`postgres`] runs a PostgreSQL of the test's own, where one is installed.
 //! * [`RemoteMount`] takes as long to open a source as a test wants, and says that it isn't ready.
 //! * [`SlowDatastore`] takes longer to sync.
 //! * [`WireMount`] serves sources that can be streamed and read in ranges only, counts, breaks off and hangs.
@@ -22,6 +23,8 @@ pub mod full_disk;
 mod hanging;
 mod held;
 mod mount;
+#[cfg(unix)]
+pub mod postgres;
 mod remote;
 mod skip;
 mod slow;

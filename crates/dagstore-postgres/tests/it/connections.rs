@@ -6,7 +6,7 @@ use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, Error, Erro
 use dagstore_postgres::PostgresDatastore;
 
 use crate::proxy::{Proxy, Way};
-use crate::server::{Server, builder, url};
+use crate::server::{self, Server, builder, url};
 
 const ROWS: Namespace = Namespace::new("rows");
 
@@ -76,8 +76,8 @@ async fn a_commit_that_comes_late_changes_nothing_behind_a_reopening() {
 #[tokio::test]
 async fn transactions_that_lose_are_run_again() {
     let Some(server) = Server::start("transactions_that_lose_are_run_again").await else { return };
-    let store = server.open("loses").await;
-    let client = server.client().await;
+    let store = server::open(&server, "loses").await;
+    let client = server::client(&server).await;
     // A sequence counts on also where a transaction is rolled back.
     let trap = "CREATE SEQUENCE losses; \
                 CREATE FUNCTION lose() RETURNS trigger AS $$ BEGIN \
@@ -115,12 +115,12 @@ async fn transactions_that_lose_are_run_again() {
 async fn a_batch_that_fails_in_one_part_leaves_nothing_of_the_others() {
     let test = "a_batch_that_fails_in_one_part_leaves_nothing_of_the_others";
     let Some(server) = Server::start(test).await else { return };
-    let store = server.open("parts").await;
+    let store = server::open(&server, "parts").await;
     store.put(ROWS, b"zz", b"old").await.unwrap();
     let trap = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
                 RAISE EXCEPTION 'refused' USING ERRCODE = '22000'; END $$ LANGUAGE plpgsql; \
                 CREATE TRIGGER refuses BEFORE DELETE ON parts FOR EACH ROW EXECUTE FUNCTION refuse()";
-    server.client().await.batch_execute(trap).await.unwrap();
+    server::client(&server).await.batch_execute(trap).await.unwrap();
     // One piece, and several.
     for bytes in [10, 3_000_000] {
         let mut batch = Batch::new();
@@ -140,9 +140,9 @@ async fn a_batch_that_fails_in_one_part_leaves_nothing_of_the_others() {
 async fn commits_that_wait_for_no_disk_are_not_had() {
     let test = "commits_that_wait_for_no_disk_are_not_had";
     let Some(server) = Server::start_with(test, &["--auth=trust"], &["synchronous_commit=off"]).await else { return };
-    let store = server.open("rows").await;
+    let store = server::open(&server, "rows").await;
     // The trap tells what the session that writes has.
-    let client = server.client().await;
+    let client = server::client(&server).await;
     let trap = "CREATE FUNCTION tell() RETURNS trigger AS $$ BEGIN \
                 RAISE EXCEPTION 'has %', current_setting('synchronous_commit') USING ERRCODE = '22000'; END $$ \
                 LANGUAGE plpgsql; \

@@ -8,7 +8,7 @@ use dagstore_postgres::PostgresDatastore;
 use tokio::time::{sleep, timeout};
 
 use crate::proxy::{Proxy, Way};
-use crate::server::{Server, builder, url};
+use crate::server::{self, Server, builder, url};
 
 const ROWS: Namespace = Namespace::new("rows");
 
@@ -88,11 +88,11 @@ async fn a_store_that_hears_nothing_is_over_before_another_begins() {
 async fn a_write_under_an_old_epoch_is_refused_by_the_server() {
     let test = "a_write_under_an_old_epoch_is_refused_by_the_server";
     let Some(server) = Server::start(test).await else { return };
-    let first = server.open("rows").await;
+    let first = server::open(&server, "rows").await;
     first.put(ROWS, b"key", b"first").await.unwrap();
-    let client = server.client().await;
+    let client = server::client(&server).await;
     client.batch_execute("UPDATE rows_lease SET until = clock_timestamp() - interval '1 hour'").await.unwrap();
-    let second = server.open("rows").await;
+    let second = server::open(&server, "rows").await;
     let mut batch = dagstore_datastore::Batch::new();
     batch.put(ROWS, b"key", b"late");
     batch.put(ROWS, b"late", b"");

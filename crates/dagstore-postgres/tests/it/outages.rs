@@ -9,7 +9,7 @@ use dagstore_postgres::PostgresDatastore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::server::Server;
+use crate::server::{self, Server};
 
 const ROWS: Namespace = Namespace::new("rows");
 
@@ -103,7 +103,7 @@ async fn expect_all(store: &PostgresDatastore, acknowledged: &[u64]) {
 async fn a_server_that_stands_still_for_a_while_is_waited_for() {
     let test = "a_server_that_stands_still_for_a_while_is_waited_for";
     let Some(server) = Server::start(test).await else { return };
-    let store = Arc::new(server.open("rows").await);
+    let store = Arc::new(server::open(&server, "rows").await);
     let load = Load::start(&store);
     for _ in 0..2 {
         load.goes_on().await;
@@ -125,7 +125,7 @@ async fn a_server_that_stands_still_for_a_while_is_waited_for() {
 async fn a_server_that_is_killed_and_comes_back_is_found_again() {
     let test = "a_server_that_is_killed_and_comes_back_is_found_again";
     let Some(mut server) = Server::start(test).await else { return };
-    let store = Arc::new(server.open("rows").await);
+    let store = Arc::new(server::open(&server, "rows").await);
     let load = Load::start(&store);
     for _ in 0..3 {
         load.goes_on().await;
@@ -139,7 +139,7 @@ async fn a_server_that_is_killed_and_comes_back_is_found_again() {
     expect_all(&store, &acknowledged).await;
     store.close().await.unwrap();
     // And the same from the outside.
-    let store = server.open("rows").await;
+    let store = server::open(&server, "rows").await;
     expect_all(&store, &acknowledged).await;
     store.close().await.unwrap();
 }

@@ -7,7 +7,7 @@ use dagstore_datastore::{Datastore, DatastoreExt, ErrorClass, Namespace};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
-use crate::server::{Server, builder, give_to_server};
+use crate::server::{self, Server, builder, give_to_server};
 
 const ROWS: Namespace = Namespace::new("rows");
 
@@ -41,7 +41,7 @@ async fn a_certificate_is_believed_where_it_is_trusted_and_names_the_host() {
         store.put(ROWS, b"key", b"value").await.unwrap();
         let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                          WHERE application_name = 'dagstore'";
-        let row = server.client().await.query_one(encrypted, &[]).await.unwrap();
+        let row = server::client(&server).await.query_one(encrypted, &[]).await.unwrap();
         assert_eq!(row.get::<_, Option<bool>>(0), Some(true));
         store.close().await.unwrap();
         // Neither the system's certificates nor another one will do.
