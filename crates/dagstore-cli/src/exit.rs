@@ -225,6 +225,9 @@ fn way_out(error: &Error) -> (Code, String) {
         Error::Copy { key, source } => (Code::Failed, after_copy(source, Some(key))),
         Error::Copies(error) => (Code::Failed, after_copy(error, None)),
         Error::Datastore(error) => (Code::Failed, after_datastore(error)),
+        Error::OwnershipLost { .. } => {
+            (Code::Failed, "the same again, when no other process uses the store's database".to_owned())
+        }
         Error::Car(_) => {
             (Code::Failed, "an intact copy of the CAR; dagstore get --no-verify reads a block as it is".to_owned())
         }
@@ -279,10 +282,19 @@ fn after_copy(error: &dagstore::copies::Error, key: Option<&ShardKey>) -> String
 
 /// What to do about a datastore that failed.
 pub(crate) fn after_datastore(error: &dagstore::datastore::Error) -> String {
-    use dagstore::datastore::ErrorClass;
+    use dagstore::datastore::{Error, ErrorClass};
+    if let Error::InUse { backend, .. } = error {
+        let advice = match *backend {
+            // Nobody closes the store of a process that was killed; its lease ends.
+            "postgres" => "again when that process has ended, or 30 s after it was killed",
+            _ => "again when the other process has ended",
+        };
+        return advice.to_owned();
+    }
     match error.class() {
         ErrorClass::Corrupt => "restore the store's directory from a backup",
         ErrorClass::Transient | ErrorClass::NeedsReopen => "again, when the disk has room and works",
+        ErrorClass::Fenced => "the same again, when no other process uses the store's database",
         _ => "mend what the cause names, then the same again",
     }
     .to_owned()

@@ -105,7 +105,8 @@ pub async fn copy_store(
         }
         _ => false,
     };
-    if from.scheme == to.scheme && (is_shared || from.location == to.location) {
+    let is_same_directory = is_shared && source_scheme.is_embedded();
+    if from.scheme == to.scheme && (is_same_directory || from.location == to.location) {
         return Err(Error::SamePlace { place: from.to_string() });
     }
     let target_directory = match target_path {
@@ -114,15 +115,20 @@ pub async fn copy_store(
     };
     let source = source_scheme.open(&from.location, source_directory.as_ref(), Role::Source).await?;
     let copied = async {
+        // Of a datastore elsewhere, the directory beside it may be another store's.
+        if let (Some(directory), Some(identity)) = (&source_directory, Identity::read(&*source.records).await?) {
+            directory.check_owner(&RealFileSystem, Some(&identity))?;
+        }
         let directory = if is_shared { source_directory.as_ref() } else { target_directory.as_ref() };
         let target = target_scheme.open(&to.location, directory, Role::Target).await?;
-        let finish = async |identity: &Identity| match (&source_directory, &target_directory) {
-            (Some(source), Some(target)) => {
-                target.check_owner(&RealFileSystem, Some(identity))?;
-                target.claim(&RealFileSystem, identity)?;
-                copy_indices(&source.indices(), &target.indices(), tell).await.map(Some)
+        let finish = async |identity: &Identity| {
+            let Some(target) = &target_directory else { return Ok(None) };
+            target.check_owner(&RealFileSystem, Some(identity))?;
+            target.claim(&RealFileSystem, identity)?;
+            match &source_directory {
+                Some(source) => copy_indices(&source.indices(), &target.indices(), tell).await.map(Some),
+                None => Ok(None),
             }
-            _ => Ok(None),
         };
         let copied = copy_databases(&source, &target, &to.to_string(), options, tell, finish).await;
         target.close().await.map_err(Error::from).and(copied)

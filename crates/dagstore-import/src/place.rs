@@ -1,4 +1,4 @@
-//! Where a store's datastore is: `redb:DIRECTORY`, and whatever other schemes a program adds.
+//! Where a store's datastore is: `redb:DIRECTORY`, `postgres://user@host/database`, and whatever other schemes a program adds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ impl FromStr for Place {
             Some((scheme, location)) if !scheme.is_empty() && !location.is_empty() => {
                 Ok(Self { scheme: scheme.to_owned(), location: location.to_owned() })
             }
-            _ => Err(Error::BadPlace { text: text.to_owned(), known: Schemes::built_in().names() }),
+            _ => Err(Error::BadPlace { text: text.to_owned(), known: Schemes::built_in().and_postgres(None).names() }),
         }
     }
 }
@@ -53,8 +53,13 @@ pub enum Role {
 /// A kind of datastore that stores can be copied from and to.
 #[async_trait]
 pub trait Scheme: fmt::Debug + Send + Sync + 'static {
-    /// The directory of the store's own files, where the location names one. It is locked before [`open`](Self::open) is called.
+    /// The directory of the store's own files, where there is one. It is locked before [`open`](Self::open) is called.
     fn directory(&self, location: &str) -> Option<PathBuf>;
+
+    /// Whether the datastore is inside that directory, so that two of one directory are the same.
+    fn is_embedded(&self) -> bool {
+        true
+    }
 
     /// Opens the datastore.
     ///
@@ -76,6 +81,17 @@ impl Schemes {
             schemes.add(backend.name(), Arc::new(Embedded(backend)));
         }
         schemes
+    }
+
+    /// Adds databases that speak the PostgreSQL wire protocol: `postgres` and `postgresql`, whose places are URLs. Of such a
+    /// store only the catalogue is at the URL; `directory` has its index files and settings. Without it the rows are copied alone.
+    #[must_use]
+    pub fn and_postgres(mut self, directory: Option<PathBuf>) -> Self {
+        let scheme = Arc::new(Postgres { directory });
+        for name in ["postgres", "postgresql"] {
+            self.add(name, scheme.clone());
+        }
+        self
     }
 
     /// Adds a scheme, in place of one of the same name.
@@ -114,6 +130,38 @@ impl Scheme for Embedded {
             Role::Source => read_only(self.0.open_databases(&RealFileSystem, directory, Mode::Paused).await?),
             Role::Target => self.0.make_databases(&RealFileSystem, directory, Mode::Active).await?,
         })
+    }
+}
+
+/// A database at a URL.
+#[derive(Debug)]
+struct Postgres {
+    directory: Option<PathBuf>,
+}
+
+#[async_trait]
+impl Scheme for Postgres {
+    fn directory(&self, _location: &str) -> Option<PathBuf> {
+        self.directory.clone()
+    }
+
+    fn is_embedded(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn open(&self, location: &str, _directory: Option<&Directory>, role: Role) -> Result<Databases> {
+        // Both names of the scheme mean the same.
+        let url = format!("postgres:{location}");
+        Ok(match role {
+            Role::Source => read_only(Databases::postgres(&url, Mode::Paused).await?),
+            Role::Target => Databases::postgres(&url, Mode::Active).await?,
+        })
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    async fn open(&self, _location: &str, _directory: Option<&Directory>, _role: Role) -> Result<Databases> {
+        Err(dagstore::OpenError::BackendMissing { feature: "postgres" }.into())
     }
 }
 

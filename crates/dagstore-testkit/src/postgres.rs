@@ -9,7 +9,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -72,6 +72,18 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// What `psql` makes of a statement.
+    ///
+    /// # Panics
+    /// When it can't be run.
+    #[must_use]
+    pub fn query(&self, statement: &str) -> Output {
+        // Where the server may be by a link alone.
+        let server = self.programs.join("postgres").canonicalize().unwrap();
+        let mut command = Command::new(server.with_file_name("psql"));
+        command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", statement]).output().unwrap()
     }
 
     /// Kills the server as a power cut would, but for what the operating system has: it starts by recovering.

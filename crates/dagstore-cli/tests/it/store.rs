@@ -8,6 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::Place;
+#[cfg(all(feature = "postgres", unix))]
+use crate::support::run;
 
 /// A store with two shards and a record that can't be read any more.
 fn place() -> Place {
@@ -92,6 +94,42 @@ fn what_can_not_be_copied_is_told() {
     assert!(error.contains("redb, rocksdb"), "{error}");
     let (_, advice) = place.run(&["store", "copy", "--from", "redb:/nowhere", "--to", "redb:/x"]).failed(3);
     assert!(!advice.is_empty());
+}
+
+/// To a server and back, beside the same directory; and what is said to whoever finds it taken.
+#[cfg(all(feature = "postgres", unix))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_moves_to_a_server_by_one_line() {
+    use dagstore_testkit::postgres::Server;
+    let Some(server) = Server::start("a_store_moves_to_a_server_by_one_line").await else { return };
+    let place = place();
+    let listed = place.states();
+    let (from, database) = (format!("redb:{}", place.store().display()), format!("{}?table=one", server.url()));
+    // Without --dir it is the directory of the other place.
+    let mut copying = place.command(&["--json", "store", "copy", "--from", &from, "--to", &database]);
+    let told: Value = serde_json::from_str(run(copying.env_remove("DAGSTORE_DIR")).done().text()).unwrap();
+    let switch = &told["switch"];
+    assert_eq!(*switch, format!("datastore = \"{database}\""));
+    assert_eq!((&told["index_files"], &told["settings"]), (&Value::Null, &Value::Null), "the directory is the same");
+    let settings = place.store().join("dagstore.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("datastore = \"redb\"", switch.as_str().unwrap())).unwrap();
+    fs::remove_dir_all(place.store().join("redb")).unwrap();
+    assert_eq!(place.states(), listed);
+    place.car("three.car", 1, 3, 10);
+    place.run(&["register", "three.car"]).done();
+
+    let builder = dagstore::postgres::PostgresDatastore::builder().table("one");
+    let holder = builder.open(&server.url()).await.unwrap();
+    for arguments in [&["register", "three.car"][..], &["store", "copy", "--from", &database, "--to", &from]] {
+        let (error, advice) = place.run(arguments).failed(1);
+        assert!(error.contains("already open") && error.contains("held by process"), "{error}");
+        assert!(advice.contains("30 s after it was killed"), "{advice}");
+    }
+    dagstore::datastore::Datastore::close(&holder).await.unwrap();
+    assert_eq!(copy(&place, &database, &from)["was_complete"], false);
+    fs::write(&settings, text).unwrap();
+    assert_eq!(place.states().len(), listed.len() + 1);
 }
 
 #[test]

@@ -14,20 +14,20 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::support::{Call, Told, close, fill, make};
 
 #[cfg(feature = "rocksdb")]
-const OTHER: Backend = Backend::Rocksdb;
+pub(crate) const OTHER: Backend = Backend::Rocksdb;
 #[cfg(not(feature = "rocksdb"))]
-const OTHER: Backend = Backend::Redb;
+pub(crate) const OTHER: Backend = Backend::Redb;
 
-fn place(backend: Backend, directory: &Path) -> Place {
+pub(crate) fn place(backend: Backend, directory: &Path) -> Place {
     Place { scheme: backend.name().to_owned(), location: directory.display().to_string() }
 }
 
-async fn copy(from: &Place, to: &Place, options: &CopyOptions) -> Result<CopyReport, Error> {
+pub(crate) async fn copy(from: &Place, to: &Place, options: &CopyOptions) -> Result<CopyReport, Error> {
     copy_store(&Schemes::built_in(), from, to, options, &|_| ()).await
 }
 
 /// Every row of a store, the description too, as one would tell them apart.
-async fn rows(backend: Backend, path: &Path) -> Vec<(Namespace, Vec<u8>, Vec<u8>)> {
+pub(crate) async fn rows(backend: Backend, path: &Path) -> Vec<(Namespace, Vec<u8>, Vec<u8>)> {
     let directory = Directory::lock_existing(path).unwrap();
     let databases = backend.open_databases(&RealFileSystem, &directory, Mode::Paused).await.unwrap();
     let inverted = databases.inverted.clone().unwrap();

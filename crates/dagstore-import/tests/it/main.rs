@@ -6,5 +6,7 @@ mod backends;
 #[cfg(feature = "leveldb")]
 mod go;
 mod killed;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod refused;
 mod support;

@@ -15,15 +15,17 @@ use crate::text::{counted, path_text};
 
 /// Copy a store to another datastore, and compare both to the last row.
 ///
-/// A place is the name of a datastore and the directory of its store. In the same directory the store has both datastores then,
-/// and a line of its dagstore.toml says which one is used; of another directory, the index files are copied, too. What was killed
-/// goes on with the same command.
+/// A place is the name of a datastore and the directory of its store, or the URL of a database; of a store in a database, the
+/// directory is --dir, and without it the directory of the other place. In the same directory the store has both datastores
+/// then, and a line of its dagstore.toml says which one is used; of another directory, the index files are copied, too. What was
+/// killed goes on with the same command.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dagstore store copy --from redb:/srv/store --to rocksdb:/srv/store
-  dagstore store copy --from rocksdb:/srv/store --to redb:/mnt/store --codec json")]
+  dagstore store copy --from rocksdb:/srv/store --to redb:/mnt/store --codec json
+  dagstore store copy --from rocksdb:/srv/store --to postgres://me@db.example/catalogue")]
 pub(super) struct Copy {
-    /// What is copied, a datastore and a directory; it is only read.
+    /// What is copied, a datastore and a directory or the URL of a database; it is only read.
     #[arg(long, value_name = "PLACE")]
     from: String,
     /// Where to; it must be empty, or an unfinished copy of the same store.
@@ -60,7 +62,7 @@ impl Copy {
         let (from, to): (Place, Place) = (self.from.parse().map_err(failed)?, self.to.parse().map_err(failed)?);
         let mut options = CopyOptions::default();
         options.codec = self.codec.map(Codec::codec);
-        let schemes = Schemes::built_in();
+        let schemes = Schemes::built_in().and_postgres(Some(beside_a_database(context, &from, &to)));
         let line = context.progress.line();
         let tell = |step| {
             line.say(match step {
@@ -87,14 +89,14 @@ impl Copy {
             return Ok(None);
         }
         let text = std::fs::read_to_string(&source).map_err(|error| no_file(&source, error))?;
-        let text = switched(&text, &to.scheme, self.codec);
+        let text = switched(&text, &setting(to), self.codec);
         let written = file::write_with(&target, Existing::Keep, |out| out.write_all(text.as_bytes()));
         written.map_err(|error| no_file(&target, error))?;
         Ok(Some(target))
     }
 
     fn tell(&self, context: &Context, to: &Place, report: CopyReport, settings: Option<PathBuf>) -> Outcome {
-        let mut switch = format!("datastore = \"{}\"", to.scheme);
+        let mut switch = format!("datastore = \"{}\"", setting(to));
         if let Some(codec) = self.codec {
             switch = format!("{switch}\ncodec = \"{}\"", codec.name());
         }
@@ -137,4 +139,19 @@ impl Copy {
         let switch = switch.replace('\n', " and ");
         context.output.line(&format!("{} is a store; it is used once dagstore.toml has {switch}", self.to))
     }
+}
+
+/// The directory of a store whose datastore is at a URL.
+fn beside_a_database(context: &Context, from: &Place, to: &Place) -> PathBuf {
+    let embedded = [from, to].into_iter().find(|place| !is_url(place)).filter(|_| !context.is_directory_named);
+    embedded.map_or_else(|| context.directory.clone(), |place| Path::new(&place.location).to_owned())
+}
+
+/// What `dagstore.toml` calls the datastore.
+fn setting(place: &Place) -> String {
+    if is_url(place) { format!("{}:{}", place.scheme, place.location) } else { place.scheme.clone() }
+}
+
+fn is_url(place: &Place) -> bool {
+    matches!(place.scheme.as_str(), "postgres" | "postgresql")
 }
