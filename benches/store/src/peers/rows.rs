@@ -20,7 +20,7 @@ impl Sizes {
     /// What takes minutes altogether.
     pub(super) const SMALL: Self = Self {
         registrations: 2_000,
-        restarted: 10_000,
+        restarted: 3_000,
         collected: 1_000,
         entries: 100_000,
         blocks: 50_000,
