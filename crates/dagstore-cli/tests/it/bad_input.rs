@@ -148,7 +148,7 @@ fn every_command_helps_with_an_example() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(names.len(), 25, "{names:?}");
+    assert_eq!(names.len(), 26, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         assert!(place.run(&[name, "--help"]).done().text().contains("\nExample"), "{name}");
     }

@@ -86,6 +86,8 @@ fn a_life_behind_nginx() {
     assert_eq!(place.json_lines(&["blocks", "a"]).len(), 300);
     place.run(&["evict", "a"]).done();
     place.run(&["verify", "a"]).done();
+    place.run(&["pin", "a"]).done();
+    place.run(&["unpin", "a"]).done();
     drop(nginx);
     let (cid, data) = &car.blocks[299];
     assert_eq!(&place.run(&["get", &cid.to_string(), "--local"]).done().stdout, data);
