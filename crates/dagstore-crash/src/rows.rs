@@ -34,7 +34,8 @@ pub(crate) async fn nothing_else_is_left(
     let indices = shards.iter().map(|(_, info)| OwnName::new(&info.key, info.registration, info.attempt));
     let indices = indices.map(|name| format!("{name}.idx")).collect();
     same("files of indices", &names_in(&directory.join("index"))?, &indices)?;
-    let names = ["lock", "store-id", "index", backend.name()].map(str::to_owned);
+    same("files of copies", &names_in(&directory.join("copies"))?, &BTreeSet::new())?;
+    let names = ["copies", "lock", "store-id", "index", backend.name()].map(str::to_owned);
     same("files", &names_in(directory)?, &names.into())?;
     let of_backend = names_in(&directory.join(backend.name()))?;
     match backend {

@@ -311,7 +311,8 @@ async fn heal(run: &Run, engine: Engine, random: &mut Random) {
     let strays: Vec<_> = run.world.copy_files();
     assert!(strays.len() <= report.kept.len(), "{strays:?} {report:?}");
     let bytes: u64 = strays.iter().map(|(_, size)| size).sum();
-    assert_eq!(engine.copies_used_bytes(), bytes, "{strays:?}");
+    // A request whose reader has gone may still be giving its room back.
+    until("what is counted is what is there", || engine.copies_used_bytes() == bytes).await;
     answered("the store closes", engine.close()).await.unwrap();
 }
 
