@@ -311,8 +311,8 @@ async fn heal(run: &Run, engine: Engine, random: &mut Random) {
     let strays: Vec<_> = run.world.copy_files();
     assert!(strays.len() <= report.kept.len(), "{strays:?} {report:?}");
     let bytes: u64 = strays.iter().map(|(_, size)| size).sum();
-    // A request whose reader has gone may still be giving its room back.
-    until("what is counted is what is there", || engine.copies_used_bytes() == bytes).await;
+    // More may be counted until the next opening, where files were damaged meanwhile; less would let the quota be passed.
+    assert!(engine.copies_used_bytes() >= bytes, "{strays:?}");
     answered("the store closes", engine.close()).await.unwrap();
 }
 
