@@ -264,6 +264,10 @@ fn after_copy(error: &dagstore::copies::Error, key: Option<&ShardKey>) -> String
         Copy::Source { source, .. } => after_mount(source),
         Copy::SourceChanged { .. } => format!("dagstore recover {word}, to take what the source has now"),
         Copy::TooLarge { .. } => "a larger quota under [copies] in dagstore.toml, or as --quota".to_owned(),
+        Copy::NoRoom { unclaimed: 1.., .. } => {
+            "dagstore gc --dry-run, which names the files that nothing claims; remove those that nobody needs"
+                .to_owned()
+        }
         Copy::NoRoom { .. } => "dagstore transients, which shows what takes the room; then unpin or evict".to_owned(),
         Copy::DiskFull { .. } => "again, when the disk has room; dagstore gc --copies makes some".to_owned(),
         Copy::NotLocal { .. } => format!("dagstore pin {word}, which fetches it"),

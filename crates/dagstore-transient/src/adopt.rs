@@ -51,11 +51,14 @@ async fn adopt_in_turn(
     if !is_free(shared) {
         return Err(exists);
     }
-    let shared = Arc::clone(shared);
+    let (shared, at_work) = (Arc::clone(shared), shared.at_work()?);
     off_the_runtime(name, move || {
+        let _at_work = at_work;
         let sidecar = { shared.state.lock().slots.get(&id).map_or(sidecar.clone(), |slot| slot.marks.on(&sidecar)) };
         room.shrink_to(needed);
-        sidecar.replace(&*shared.file_system, &shared.paths(id))?;
+        let paths = shared.paths(id);
+        sidecar.replace(&*shared.file_system, &paths)?;
+        shared.forget_strays(&[&paths.sidecar]);
         let mut state = shared.state.lock();
         let slot = state.slots.get_mut(&id).filter(|slot| matches!(slot.held, Held::Nothing));
         let adopted = slot.map(|slot| slot.held = Held::OnDisk(OnDisk { sidecar, room })).ok_or(exists);

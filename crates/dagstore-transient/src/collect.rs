@@ -134,8 +134,13 @@ impl Copies {
             (matches!(slot, Some(Slot { held: Held::Fetching(_), .. })), chunks)
         };
         if let Some(chunks) = chunks {
-            let shared = Arc::clone(&self.shared);
-            off_the_runtime(name, move || chunks.write_pin(&shared, is_pinned)).await?;
+            let (shared, at_work) = (Arc::clone(&self.shared), self.shared.at_work()?);
+            let writing = move || {
+                let written = chunks.write_pin(&shared, is_pinned);
+                drop(at_work);
+                written
+            };
+            off_the_runtime(name, writing).await?;
         }
         if is_written_by_a_fetch { Ok(()) } else { self.write_marks(id).await }
     }
@@ -145,7 +150,7 @@ impl Copies {
         let turn = self.shared.state.lock().slots.get(&id).map(|slot| (slot.name, Arc::clone(&slot.turn)));
         let Some((name, turn)) = turn else { return Ok(()) };
         let turn = turn.lock_owned().await;
-        let shared = Arc::clone(&self.shared);
+        let (shared, at_work) = (Arc::clone(&self.shared), self.shared.at_work()?);
         off_the_runtime(name, move || {
             let sidecar = match shared.state.lock().slots.get(&id) {
                 Some(Slot { held: Held::OnDisk(on_disk), marks, .. }) => marks.on(&on_disk.sidecar),
@@ -156,7 +161,7 @@ impl Copies {
             if let Some(Slot { held: Held::OnDisk(on_disk), .. }) = shared.state.lock().slots.get_mut(&id) {
                 on_disk.sidecar = sidecar;
             }
-            drop(turn);
+            drop((turn, at_work));
             Ok(())
         })
         .await
@@ -196,16 +201,19 @@ impl Copies {
     /// chunks. What can't be removed goes with the next collection.
     pub async fn forget(&self, name: OwnName) {
         let (shared, id) = (Arc::clone(&self.shared), Id::of(name));
+        let Ok(at_work) = shared.at_work() else { return };
         let forgetting = off_the_runtime(name, move || {
             shared.replace_chunks(id);
+            drop(at_work);
             Ok(())
         });
         let _what_is_left_is_counted = forgetting.await;
     }
 
     async fn drop_chunks(&self, chunks: Arc<Chunks>) -> Result<u64> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, at_work) = (Arc::clone(&self.shared), self.shared.at_work()?);
         off_the_runtime(chunks.name, move || {
+            let _at_work = at_work;
             let bytes = chunks.drop_files(&shared)?;
             shared.forget_chunks_if_empty(&chunks);
             Ok(bytes)

@@ -51,7 +51,8 @@ pub enum Error {
     /// No room was made for the copy in time.
     #[error(
         "there was no room of {needed} bytes for the copy {name} in {waited:?}: all others are in use, pinned, or the last \
-         of their kind; raise the quota, unpin or evict"
+         of their kind{}; raise the quota, unpin or evict",
+        unclaimed_text(*unclaimed)
     )]
     NoRoom {
         /// Which copy.
@@ -60,6 +61,8 @@ pub enum Error {
         needed: u64,
         /// How long was waited.
         waited: Duration,
+        /// How many bytes of the room are files that no sidecar claims. They are kept until the operator removes them.
+        unclaimed: u64,
     },
     /// Too many fetches wait for room already.
     #[error("{most} fetches wait for room already, so the copy {name} isn't begun; try again later")]
@@ -220,6 +223,17 @@ pub enum ErrorClass {
     Transient,
     /// It stays until somebody changes something.
     Permanent,
+}
+
+/// The part of a message about files that take room and are nobody's.
+fn unclaimed_text(bytes: u64) -> String {
+    if bytes == 0 {
+        return String::new();
+    }
+    format!(
+        ", and {bytes} bytes are files that no sidecar claims, which a collection names and which count until they are removed \
+         and the folder is opened again"
+    )
 }
 
 impl Error {

@@ -18,7 +18,7 @@ use crate::observer::Observer;
 use crate::room::Room;
 use crate::sidecar::{Form, Sidecar};
 use crate::state::{Held, Marks, OnDisk, Progress, Shared};
-use crate::writer::{Writer, remove_copy};
+use crate::writer::Writer;
 use crate::{Error, Result, off_the_runtime};
 
 /// What a fetch is to do.
@@ -173,16 +173,11 @@ impl Job {
 
     /// Removes what is there, so that there are never two copies, and makes room for a new one.
     async fn new_room(&self, before: Option<OnDisk>, sidecar: &Sidecar) -> Result<Arc<Room>> {
-        let paths = self.shared.paths(Id::of(self.name));
-        // A copy whose sidecar somebody took away stands where the new one is to be, and its room isn't the new one's.
-        if before.is_some() || self.shared.has_strays([&paths.copy, &paths.partial]) {
+        let id = Id::of(self.name);
+        // A file that nobody claims stands where the new one is to be, and its room isn't the new one's.
+        if before.is_some() || self.shared.has_strays(&self.shared.paths(id).of_copy()) {
             let shared = Arc::clone(&self.shared);
-            let removing = move || {
-                remove_copy(&*shared.file_system, &paths)?;
-                shared.forget_strays([&paths.copy, &paths.partial]);
-                Ok(())
-            };
-            off_the_runtime(self.name, removing).await?;
+            off_the_runtime(self.name, move || shared.remove_copy(id)).await?;
             let same = self.room.lock().take();
             drop((same, before));
         }
@@ -215,7 +210,7 @@ impl Job {
             && (is_worthless(error) || sidecar.durable == 0)
         {
             // What can't be removed now stays counted, and the next fetch begins with removing it.
-            left = remove_copy(file_system, &paths).and_then(|()| look(file_system, &paths, id));
+            left = self.shared.remove_copy(id).and_then(|()| look(file_system, &paths, id));
         }
         match (left, kept) {
             (Ok(None), _) | (Err(_), None) => Held::Nothing,

@@ -15,7 +15,6 @@ use crate::names::Id;
 use crate::room::Room;
 use crate::sidecar::Form;
 use crate::state::{Held, OnDisk, Shared, Slot};
-use crate::writer::remove_copy;
 use crate::{Error, Result, off_the_runtime};
 
 /// How often is looked again while nothing of ours becomes free: others write on the same disk.
@@ -49,7 +48,10 @@ pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, nee
             }
         }
     };
-    tokio::time::timeout(waited, room).await.unwrap_or(Err(Error::NoRoom { name, needed, waited }))
+    tokio::time::timeout(waited, room).await.unwrap_or_else(|_| {
+        let unclaimed = shared.unclaimed_bytes();
+        Err(Error::NoRoom { name, needed, waited, unclaimed })
+    })
 }
 
 /// Evicts what was used least recently of all that nobody holds, and returns whether there was such a thing. Where there is
@@ -77,9 +79,12 @@ async fn evict_one(shared: &Arc<Shared>) -> bool {
 }
 
 async fn drop_chunks(shared: &Arc<Shared>, though_read: bool) -> bool {
+    let Ok(at_work) = shared.at_work() else { return false };
     let shared = Arc::clone(shared);
     let dropped = tokio::task::spawn_blocking(move || {
-        drop_least_recently_used(&shared, |chunks| though_read || !chunks.is_wanted())
+        let dropped = drop_least_recently_used(&shared, |chunks| though_read || !chunks.is_wanted());
+        drop(at_work);
+        dropped
     });
     dropped.await.unwrap_or(false)
 }
@@ -126,6 +131,7 @@ pub(crate) async fn remove(
     turn: OwnedMutexGuard<()>,
     check: impl FnOnce(&Slot) -> Result<(), Reason>,
 ) -> Result<u64> {
+    let at_work = shared.at_work()?;
     let (name, on_disk) = {
         let mut state = shared.state.lock();
         let Some(slot) = state.slots.get_mut(&id) else { return Ok(0) };
@@ -139,11 +145,11 @@ pub(crate) async fn remove(
     let shared = Arc::clone(shared);
     off_the_runtime(name, move || {
         let bytes = on_disk.room.bytes();
-        let removed = remove_copy(&*shared.file_system, &shared.paths(id));
+        let removed = shared.remove_copy(id);
         if removed.is_err() {
             put_back(&shared, id, on_disk);
         }
-        drop(turn);
+        drop((turn, at_work));
         shared.forget_if_empty(id);
         removed.map(|()| bytes)
     })

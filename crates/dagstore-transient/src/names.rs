@@ -55,6 +55,13 @@ impl Paths {
     }
 }
 
+impl Paths {
+    /// Those of a copy that may be left without one that claims them.
+    pub(crate) fn of_copy(&self) -> [&Path; 3] {
+        [&self.sidecar, &self.partial, &self.copy]
+    }
+}
+
 /// What a file name of ours stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -1,6 +1,8 @@
 //! What is known of every copy, in memory.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -8,13 +10,13 @@ use dagstore_fs::{FileSystem, OwnName};
 use dagstore_mount::Stat;
 use dagstore_types::UnixMillis;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, watch};
 
 use crate::chunks::Chunks;
 use crate::names::{Id, Paths};
 use crate::room::{Ledger, Room};
 use crate::sidecar::{Form, Sidecar};
-use crate::{Options, Result};
+use crate::{Error, Options, Result};
 
 /// What all parts share.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     /// Held for moments only, never across I/O or a wait.
     pub(crate) state: Mutex<State>,
-    /// Read-locked by every request for a chunk, so that closing waits for them.
+    /// Read-locked by every request for a chunk and by whoever changes files outside of a fetch, so that closing waits for them.
     pub(crate) requests: Arc<tokio::sync::RwLock<()>>,
     /// Told when the copies are closed.
     pub(crate) closing: watch::Sender<bool>,
@@ -39,6 +41,35 @@ impl Shared {
     pub(crate) fn now(&self) -> UnixMillis {
         self.options.clock.now()
     }
+
+    /// Leave to change files outside of a fetch. Whoever closes waits for its end, whether or not the one who asked still waits.
+    pub(crate) fn at_work(&self) -> Result<OwnedRwLockReadGuard<()>> {
+        let at_work = Arc::clone(&self.requests).try_read_owned().map_err(|_| Error::Closed)?;
+        if self.state.lock().is_closed { Err(Error::Closed) } else { Ok(at_work) }
+    }
+
+    /// Files that nobody claimed are gone or replaced, and count no longer as such.
+    pub(crate) fn forget_strays(&self, files: &[&Path]) {
+        let mut state = self.state.lock();
+        for path in files {
+            state.strays.remove(&*file_name(path));
+        }
+    }
+
+    /// Whether one of the files is there that nobody claims.
+    pub(crate) fn has_strays(&self, files: &[&Path]) -> bool {
+        let state = self.state.lock();
+        files.iter().any(|path| state.strays.contains_key(&*file_name(path)))
+    }
+
+    /// How many bytes the files have that nobody claims.
+    pub(crate) fn unclaimed_bytes(&self) -> u64 {
+        self.state.lock().strays.values().map(Room::bytes).sum()
+    }
+}
+
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 #[derive(Debug, Default)]

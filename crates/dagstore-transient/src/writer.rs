@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use dagstore_fs::{FileSystem, WriteFile};
+use dagstore_fs::WriteFile;
 
 use crate::error::failed;
 use crate::names::{Id, Paths};
@@ -43,7 +43,7 @@ impl Writer {
         observer: Option<Box<dyn Observer>>,
     ) -> Result<Self> {
         let paths = shared.paths(Id::of(sidecar.name));
-        remove_copy(&*shared.file_system, &paths)?;
+        shared.remove_copy(Id::of(sidecar.name))?;
         let sidecar = marks.on(&sidecar);
         sidecar.replace(&*shared.file_system, &paths)?;
         let file = shared.file_system.create(&paths.partial).map_err(failed("create", &paths.partial))?;
@@ -159,14 +159,18 @@ impl Writer {
     }
 }
 
-/// Removes a copy, partial or complete: its bytes first and durably, so that there is never a file without a sidecar
-/// that says whose it is. A user's own file is none of it.
-pub(crate) fn remove_copy(file_system: &dyn FileSystem, paths: &Paths) -> Result<()> {
-    let had_partial = remove_file(file_system, &paths.partial)?;
-    if remove_file(file_system, &paths.copy)? || had_partial {
-        sync_directory(file_system, &paths.copy)?;
+impl Shared {
+    /// Removes a copy, partial or complete, whether or not a sidecar claims it: its bytes first and durably, so that there is
+    /// never a file without a sidecar that says whose it is. A user's own file is none of it.
+    pub(crate) fn remove_copy(&self, id: Id) -> Result<()> {
+        let (file_system, paths) = (&*self.file_system, self.paths(id));
+        let had_partial = remove_file(file_system, &paths.partial)?;
+        if remove_file(file_system, &paths.copy)? || had_partial {
+            sync_directory(file_system, &paths.copy)?;
+        }
+        remove_file(file_system, &paths.temporary)?;
+        remove_file(file_system, &paths.sidecar)?;
+        self.forget_strays(&paths.of_copy());
+        Ok(())
     }
-    remove_file(file_system, &paths.temporary)?;
-    remove_file(file_system, &paths.sidecar)?;
-    Ok(())
 }

@@ -6,7 +6,7 @@
 //! transients/transient-<key>.complete local copies
 //! ```
 //!
-//! [`read`] takes the records out of a copy of the LevelDB, [`write`] makes rows of them. The directory itself is only read.
+//! [`read`] takes the records out of a copy of the LevelDB, [`write()`] makes rows of them. The directory itself is only read.
 
 mod check;
 mod compare;

@@ -136,7 +136,7 @@ impl Chunks {
     fn begin(&self, shared: &Shared, paths: &Paths, room: Room) -> Result<()> {
         let file_system = &*shared.file_system;
         remove_files(file_system, paths)?;
-        shared.forget_strays([&paths.chunks, &paths.table]);
+        shared.forget_strays(&[&paths.chunks, &paths.table]);
         let (mut header, seed) = self.header().encode();
         if self.is_pinned() {
             header.extend(Entry::Pinned(true).encode(seed, header.len() as u64));
@@ -233,8 +233,10 @@ impl Chunks {
         let Some((seed, table_bytes, data_bytes, _)) = self.ends() else { return Ok(()) };
         let (file_system, paths) = (&*shared.file_system, shared.paths(self.id()));
         let needed = ENTRY_BYTES as u64;
-        let no_room = Error::NoRoom { name: self.name, needed, waited: Duration::ZERO };
-        let room = shared.ledger.try_reserve(needed, None).ok_or(no_room)?;
+        let room = shared.ledger.try_reserve(needed, None).ok_or_else(|| {
+            let (name, unclaimed) = (self.name, shared.unclaimed_bytes());
+            Error::NoRoom { name, needed, waited: Duration::ZERO, unclaimed }
+        })?;
         // What an entry of the table stands for has to be there, or the reading of the table ends before the pin.
         let synced = append(file_system, &paths.chunks, data_bytes, &[]).and_then(|mut data| {
             data.sync().map_err(failed("sync", &paths.chunks))?;

@@ -93,8 +93,10 @@ impl Copies {
         let inner = Arc::new(Inner { copies: self.clone(), asking, interest, handle, driver, lease });
         let shared = Arc::clone(&self.shared);
         let loading = off_the_runtime(name, move || {
-            // What can't be removed now goes with the first writing.
-            let _ = chunks.drop_broken(&shared);
+            if let Ok(_at_work) = shared.at_work() {
+                // What can't be removed now goes with the first writing.
+                let _ = chunks.drop_broken(&shared);
+            }
             chunks.load(&shared);
             Ok(())
         });

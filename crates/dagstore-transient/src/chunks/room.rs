@@ -1,7 +1,6 @@
 //! Room for chunks: taken where it is, or from the chunks of others, and never waited for.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use dagstore_types::UnixMillis;
@@ -83,21 +82,6 @@ impl Shared {
                 state.chunks.remove(&id);
             }
         }
-    }
-
-    /// Files that nobody claimed are replaced, and count no longer as such.
-    pub(crate) fn forget_strays(&self, files: [&Path; 2]) {
-        let mut state = self.state.lock();
-        for path in files {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            state.strays.remove(&*name);
-        }
-    }
-
-    /// Whether one of the files is there that nobody claims.
-    pub(crate) fn has_strays(&self, files: [&Path; 2]) -> bool {
-        let state = self.state.lock();
-        files.iter().any(|path| state.strays.contains_key(&*path.file_name().unwrap_or_default().to_string_lossy()))
     }
 }
 
