@@ -84,6 +84,7 @@ impl Copies {
         let mut since_last_look = None;
         for _ in 0..MOST_LOOKS {
             let (hold, step) = self.step(name, expected, has_waited)?;
+            let is_own = matches!(step, Step::Begin(_));
             let fetching = match step {
                 Step::Open(on_disk) => match self.lease(hold, name, on_disk, was_observed).await {
                     Err(Error::Damaged { .. } | Error::Unfit { .. }) => {
@@ -105,8 +106,14 @@ impl Copies {
                 }
             };
             since_last_look = Some(hold);
-            outcome(name, fetching).await?;
-            has_waited = true;
+            match outcome(name, fetching).await {
+                // It failed because of what its caller expected, or of its caller's observer.
+                Err(Error::SourceChanged { .. } | Error::Stopped { .. }) if !is_own => {}
+                ended => {
+                    ended?;
+                    has_waited = true;
+                }
+            }
         }
         drop(since_last_look);
         Err(Error::NotLocal { name })
@@ -176,7 +183,8 @@ impl Copies {
     }
 
     /// Ends all fetches and requests and begins no new one. Leases stay good, and readers read what is on disk. At return no
-    /// fetch is under way.
+    /// fetch is under way, nothing is being written or removed, though nobody waits for it any more, and nothing will be:
+    /// who asks for it gets [`Error::Closed`].
     pub async fn close(&self) {
         let names: Vec<_> = {
             let mut state = self.shared.state.lock();

@@ -158,6 +158,27 @@ async fn a_source_that_hangs_is_left_by_cancelling() {
 }
 
 #[tokio::test]
+async fn who_waited_for_the_fetch_of_another_is_not_failed_by_what_that_one_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Source::new(content(8, 50_000), Some("v1"));
+    let before = source.now().unwrap();
+    source.change(|manners| manners.validator = Some("v2".to_owned()));
+    let copies = open(directory.path());
+    let asked = copies.fetch(name(1), mount(&source), Some(&before), None);
+    let waited = copies.fetch(name(1), mount(&source), None, None);
+    let (asked, waited) = tokio::join!(asked, waited);
+    assert!(matches!(asked, Err(Error::SourceChanged { .. })), "{asked:?}");
+    assert_eq!(read(&waited.unwrap()), content(8, 50_000));
+    copies.evict(name(1), true, true).await.unwrap();
+    let stops = Box::new(|_: u64, _: &[u8]| ControlFlow::Break(()));
+    let asked = copies.fetch(name(1), mount(&source), None, Some(stops));
+    let waited = copies.fetch(name(1), mount(&source), None, None);
+    let (asked, waited) = tokio::join!(asked, waited);
+    assert!(matches!(asked, Err(Error::Stopped { .. })), "{asked:?}");
+    assert_eq!(read(&waited.unwrap()), content(8, 50_000));
+}
+
+#[tokio::test]
 async fn an_observer_can_stop_and_one_that_panics_breaks_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let data = content(9, 50_000);

@@ -68,7 +68,8 @@ async fn fail(directory: &Path, call: u64, for_ever: bool) -> bool {
     let is_settled = || copies.list().iter().all(|info| !info.is_in_use);
     until("nobody reads", is_settled).await;
     copies.close().await;
-    copies.gc(|_| false, false).await.unwrap();
+    drop(copies);
+    open_with(directory, small_chunks()).gc(|_| false, false).await.unwrap();
     assert!(files(directory).is_empty(), "call {call}, for ever {for_ever}: {:?}", files(directory));
     file_system.has_failed()
 }

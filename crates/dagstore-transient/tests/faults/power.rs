@@ -119,6 +119,7 @@ async fn fault_10_a_power_cut_at_any_moment_leaves_chunks_of_the_content_or_none
             assert!(reader.read(0, data.len()).await.unwrap() == *data, "another content: {shown:?}");
             drop(reader);
             copies.close().await;
+            let copies = open(&disk);
             // Where it was pinned when the power went, it still is.
             let _ = copies.unpin(name(1)).await;
             copies.gc(|_| false, false).await.unwrap();
