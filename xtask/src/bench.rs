@@ -13,6 +13,9 @@ use crate::workspace::Workspace;
 /// The package of the benches.
 const PACKAGE: &str = "bench-store";
 
+/// Built in where a database is to be measured.
+const POSTGRES_FEATURE: &str = "postgres";
+
 /// Where the files of figures go, inside cargo's target folder.
 const FOLDER: &str = "bench";
 
@@ -32,6 +35,9 @@ pub(crate) fn run(workspace: &Workspace, lean: bool, name: &str, options: &[Stri
             bail!("RocksDB is not set up: run `cargo xtask setup` first, or `cargo xtask bench --lean {name}`");
         }
         command.args(["--features", ROCKSDB_FEATURE]);
+    }
+    if options.iter().any(|option| option.starts_with("--postgres")) {
+        command.args(["--features", POSTGRES_FEATURE]);
     }
     command.arg("--").args(arguments(workspace.root(), &workspace.target_folder()?, name, options));
     shell::run(&mut command)

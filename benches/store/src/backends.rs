@@ -37,17 +37,20 @@ pub(crate) struct Options {
     writes: usize,
 }
 
-/// A datastore that is measured. One that is reached by a URL is a variant more, with its URL.
+/// A datastore that is measured.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Subject {
+pub(crate) enum Subject<'a> {
     Memory,
     Embedded(Backend),
+    /// One that is reached by a URL.
+    Postgres(&'a str),
 }
 
-impl Subject {
+impl<'a> Subject<'a> {
     /// Memory, and the backends that are wanted.
-    pub(crate) fn all(setup: &Setup) -> Vec<Self> {
-        [Self::Memory].into_iter().chain(setup.backends().iter().copied().map(Self::Embedded)).collect()
+    pub(crate) fn all(setup: &'a Setup) -> Vec<Self> {
+        let embedded = setup.backends().iter().copied().map(Self::Embedded);
+        [Self::Memory].into_iter().chain(embedded).chain(setup.postgres().map(Self::Postgres)).collect()
     }
 
     /// Opens it; the memory's is empty each time.
@@ -55,6 +58,7 @@ impl Subject {
         match self {
             Self::Memory => Ok(Arc::new(MemoryDatastore::new())),
             Self::Embedded(backend) => backend.open(&place.join("datastore")).await,
+            Self::Postgres(url) => open_postgres(url, place).await,
         }
     }
 
@@ -63,11 +67,27 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
+/// Opens a table of the place's own.
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &str, place: &Path) -> Result<Arc<dyn Datastore>> {
+    let name = place.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let table: String = "bench_".chars().chain(name.chars().filter(char::is_ascii_alphanumeric)).collect();
+    let builder = dagstore::postgres::PostgresDatastore::builder().table(table).create_if_missing(true);
+    Ok(Arc::new(builder.open(url).await?))
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the same call, whatever is built in")]
+async fn open_postgres(_: &str, _: &Path) -> Result<Arc<dyn Datastore>> {
+    anyhow::bail!("this program was built without PostgreSQL")
+}
+
+impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Embedded(backend) => backend.fmt(f),
+            Self::Postgres(_) => f.write_str("PostgreSQL"),
         }
     }
 }
@@ -128,7 +148,7 @@ impl Figures {
     async fn measure(
         &mut self,
         setup: &Setup,
-        subject: Subject,
+        subject: Subject<'_>,
         options: &Options,
         rows: &Rows,
         run: usize,
@@ -163,7 +183,7 @@ impl Figures {
 }
 
 /// Records through a codec into a datastore and back.
-async fn round_trips(setup: &Setup, subject: Subject, codec: &dyn Codec, singly: usize) -> Result<Vec<Figure>> {
+async fn round_trips(setup: &Setup, subject: Subject<'_>, codec: &dyn Codec, singly: usize) -> Result<Vec<Figure>> {
     let what = |how: &str| format!("{subject}, {}, {how}", codec.name());
     let mut together = Figure::new(what("a batch"), "us", Better::Less);
     let mut alone = Figure::new(what("singly"), "us", Better::Less);

@@ -27,6 +27,11 @@ pub(crate) fn write(path: &Path, data_bytes: u64, block_bytes: usize) -> Result<
     Ok(file.sync_all()?)
 }
 
+/// What a store opens it by.
+pub(crate) fn url(car: &Path) -> String {
+    format!("file://{}", car.display())
+}
+
 /// How many blocks there are in a CAR.
 pub(crate) fn blocks(data_bytes: u64, block_bytes: usize) -> u64 {
     data_bytes / block_bytes as u64

@@ -10,7 +10,7 @@ use clap::Args;
 use dagstore::Dagstore;
 
 use crate::backend::Backend;
-use crate::cars::{self, GIB, MIB};
+use crate::cars::{self, GIB, MIB, url};
 use crate::figure::{Better, Figure, Goal};
 use crate::report::Report;
 use crate::setup::Setup;
@@ -200,8 +200,4 @@ async fn open(options: &Options, backend: Backend, directory: &Path) -> Result<D
     let builder = Dagstore::builder().directory(directory).backend(backend.backend());
     let builder = if options.without_inverted { builder.without_inverted_index() } else { builder };
     Ok(builder.open().await?)
-}
-
-fn url(car: &Path) -> String {
-    format!("file://{}", car.display())
 }

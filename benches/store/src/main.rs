@@ -12,6 +12,7 @@
 
 mod backend;
 mod backends;
+mod beside;
 mod block_read;
 mod cache;
 mod cars;
@@ -61,6 +62,8 @@ enum Bench {
     Backends(backends::Options),
     /// Lazy registrations a second, beside raw synced batches of the mean size that formed.
     Register(register::Options),
+    /// Registering small shards while a large one is indexed.
+    RegisterBeside(beside::Options),
     /// Acquiring and releasing hot shards, and how few of these changes are written.
     Transitions(transitions::Options),
     /// Opening a store with many shards, and what an idle shard takes in memory.
@@ -101,6 +104,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Codecs(options) => Report::of(&setup, |report| codecs::run(&setup, &options, report)),
         Bench::Backends(options) => Report::of(&setup, |report| backends::run(&setup, &options, report)),
         Bench::Register(options) => Report::of(&setup, |report| register::run(&setup, &options, report)),
+        Bench::RegisterBeside(options) => Report::of(&setup, |report| beside::run(&setup, &options, report)),
         Bench::Transitions(options) => Report::of(&setup, |report| transitions::run(&setup, &options, report)),
         Bench::Restart(options) => Report::of(&setup, |report| restart::run(&setup, &options, report)),
         Bench::Gc(options) => Report::of(&setup, |report| gc::run(&setup, &options, report)),

@@ -50,12 +50,7 @@ fn compare(setup: &Setup, row: &Row, sizes: &Sizes, go: &Go, ourselves: &Ourselv
         found.map(|figure| figure.median).with_context(|| format!("Go's {} has no figure {:?}", row.name, pair.go))
     };
     let mut figures = Vec::new();
-    let Some(ours) = &row.ours else {
-        for pair in row.pairs {
-            figures.push(Figure::new(pair.ours, pair.unit, pair.better).go(of_go(pair)?));
-        }
-        return Ok(figures);
-    };
+    let ours = &row.ours;
     let backends = setup.backends();
     let backends = if ours.each_backend { backends } else { &backends[backends.len() - 1..] };
     for &backend in backends {

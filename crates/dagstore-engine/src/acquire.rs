@@ -8,7 +8,7 @@ use dagstore_fs::OwnName;
 use dagstore_fsm::{Answer, Event};
 use dagstore_index::FullIndex;
 use dagstore_mount::Stat;
-use dagstore_transient::Lease;
+use dagstore_transient::{Copies, Lease};
 use dagstore_types::{ErrorKind, ShardError, ShardKey, ShardState};
 
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
@@ -63,11 +63,21 @@ pub(crate) async fn acquire_local(core: &Arc<Core>, key: &str) -> Result<ShardAc
             None => return Err(not_local()),
         },
         ShardState::Destroying => None,
-        ShardState::Available | ShardState::Serving => Some(copies.local(name, None).await.map_err(|_| not_local())?),
+        ShardState::Available | ShardState::Serving if info.provisional => return Err(not_local()),
+        ShardState::Available | ShardState::Serving => {
+            Some(copy_of_indexed(core, copies, name).await.ok_or_else(not_local)?)
+        }
     };
     let accessor = acquire(core, key).await?;
     drop(lease);
     if accessor.is_local() { Ok(accessor) } else { Err(not_local()) }
+}
+
+/// The copy of what was indexed. Of anything else, or with a lost index, the acquire would have to fetch.
+async fn copy_of_indexed(core: &Arc<Core>, copies: &Copies, name: OwnName) -> Option<Lease> {
+    let shared = core.clone();
+    let index = off_the_runtime(core, move || open_index(&shared, name)).await.ok()?;
+    copies.local(name, Some(&source::content_of(&*index))).await.ok()
 }
 
 /// An acquire that never waits would let a loop of them starve all other tasks of its thread.

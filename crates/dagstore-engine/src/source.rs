@@ -91,7 +91,8 @@ pub(crate) async fn fetch_copy(
     fetched.map_err(|error| failed(&error))
 }
 
-fn content_of(index: &dyn FullIndex) -> Stat {
+/// What an index belongs to.
+pub(crate) fn content_of(index: &dyn FullIndex) -> Stat {
     let meta = index.meta();
     Stat::new(meta.car_size, meta.validator.clone())
 }

@@ -48,8 +48,7 @@ pub(super) struct Row {
     pub(super) title: fn(&Sizes) -> String,
     /// What Go's bench of this name is told.
     pub(super) go: fn(&Sizes) -> Vec<String>,
-    /// Where no bench of ours measures this yet: none.
-    pub(super) ours: Option<Ours>,
+    pub(super) ours: Ours,
     pub(super) pairs: &'static [Pair],
 }
 
@@ -112,12 +111,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "codecs",
         title: |_| "the record of a lazy shard; Go has JSON only".to_owned(),
         go: |_| Vec::new(),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: false,
             title: "codecs: lazy,",
             arguments: |_, _| vec!["--without-instructions".to_owned()],
             what: plain,
-        }),
+        },
         pairs: &[
             pair("json, encode", "encode", "ns", Less),
             pair("cbor, encode", "encode", "ns", Less),
@@ -131,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
             format!("{} lazy registrations; ours are durable when answered, Go's a little later", sizes.registrations)
         },
         go: |sizes| options(&[("-count", sizes.registrations)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "register: ",
             arguments: |sizes, _| {
@@ -143,7 +142,7 @@ pub(super) const ROWS: &[Row] = &[
                 ])
             },
             what: with_backend,
-        }),
+        },
         pairs: &[
             pair("1 in flight", "1 in flight", "/s", More),
             wanted(pair("64 in flight", "64 in flight", "/s", More), 6.0, 15.0),
@@ -156,12 +155,12 @@ pub(super) const ROWS: &[Row] = &[
             "acquire and release of one shard that nobody else has open; Go syncs each, ours are in memory".to_owned()
         },
         go: |_| Vec::new(),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: false,
             title: "transitions: ",
             arguments: |_, _| options(&[("--elision-seconds", 1)]),
             what: plain,
-        }),
+        },
         pairs: &[
             pair("1 task, one shard, open nowhere else", "1 tasks", "pairs/s", More),
             pair("16 tasks, one shard, open nowhere else", "16 tasks", "pairs/s", More),
@@ -172,36 +171,36 @@ pub(super) const ROWS: &[Row] = &[
         name: "restart",
         title: |sizes| format!("{} idle shards, closed, until the first acquire is answered, warm", sizes.restarted),
         go: |sizes| options(&[("-count", sizes.restarted)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "restart: ",
             arguments: |sizes, _| [options(&[("--shards", sizes.restarted)]), vec!["--codec=cbor".to_owned()]].concat(),
             what: with_backend,
-        }),
+        },
         pairs: &[pair("cbor, after close, warm", "first acquire", "s", Less)],
     },
     Row {
         name: "gc",
         title: |sizes| format!("one collection over {} idle shards; in Go every acquire waits for it", sizes.collected),
         go: |sizes| options(&[("-count", sizes.collected)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "gc: ",
             arguments: |sizes, _| options(&[("--shards", sizes.collected), ("--milliseconds", 300)]),
             what: with_backend,
-        }),
+        },
         pairs: &[pair("one collection", "one collection", "s", Less)],
     },
     Row {
         name: "index-build",
         title: |sizes| format!("walking a CARv1 of {} MiB", sizes.mib),
         go: |sizes| options(&[("-mib", sizes.mib)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: false,
             title: "index-build: walking",
             arguments: |sizes, _| options(&[("--entries", 1_000), ("--mib", sizes.mib)]),
             what: plain,
-        }),
+        },
         pairs: &[
             wanted(pair("1 KiB, unchecked", "1 KiB, unchecked", "ms", Less), 10.0, 10.0),
             wanted(pair("256 KiB, unchecked", "256 KiB, unchecked", "ms", Less), 5.0, 5.0),
@@ -215,12 +214,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "index-open",
         title: |sizes| format!("an index of {} entries, then random look-ups", sizes.entries),
         go: |sizes| options(&[("-count", sizes.entries)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: false,
             title: "index-open: ",
             arguments: |sizes, _| options(&[("--entries", sizes.entries)]),
             what: plain,
-        }),
+        },
         pairs: &[
             pair("mapped, open", "open", "us", Less),
             pair("mapped, open and first look-up", "open", "us", Less),
@@ -232,12 +231,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "block-read",
         title: |sizes| format!("random blocks of a shard of {} MiB on this machine", sizes.mib),
         go: |sizes| options(&[("-mib", sizes.mib)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: false,
             title: "block-read: ",
             arguments: |sizes, _| options(&[("--mib", sizes.mib)]),
             what: plain,
-        }),
+        },
         pairs: &[
             pair("1 KiB, unchecked", "1 KiB, unchecked", "us", Less),
             pair("1 KiB, checked", "1 KiB, checked", "us", Less),
@@ -249,12 +248,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "inverted-insert",
         title: |sizes| format!("shards of {} multihashes, sorted", sizes.blocks),
         go: |sizes| options(&[("-count", sizes.blocks), ("-held", sizes.held)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "inverted-insert: ",
             arguments: |sizes, backend| options(&[("--blocks", blocks(sizes, backend)), ("--shards", sizes.held)]),
             what: with_blocks,
-        }),
+        },
         pairs: &[
             pair("BLOCKS into none", "into none", "/s", More),
             pair("BLOCKS into ALL", "into what is there", "/s", More),
@@ -265,7 +264,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "inverted-lookup",
         title: |sizes| format!("a multihash among {} shards of {}, warm", sizes.held, sizes.blocks),
         go: |sizes| options(&[("-count", sizes.blocks), ("-held", sizes.held)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "inverted-lookup: ",
             arguments: |sizes, backend| {
@@ -273,19 +272,19 @@ pub(super) const ROWS: &[Row] = &[
                 options(&[sized[0], sized[1], ("--lookups", 20_000), ("--cache-mib", 64)])
             },
             what: with_blocks,
-        }),
+        },
         pairs: &[pair("present among ALL", "present", "us", Less), pair("absent among ALL", "absent", "us", Less)],
     },
     Row {
         name: "initialise",
         title: |sizes| format!("{} CARs of 1 MiB with blocks of 1 KiB at once; one of {} MiB", sizes.cars, sizes.mib),
         go: |sizes| options(&[("-count", sizes.cars), ("-mib", sizes.mib)]),
-        ours: Some(Ours {
+        ours: Ours {
             each_backend: true,
             title: "initialise: ",
             arguments: |sizes, _| options(&[("--shards", sizes.cars), ("--mib", sizes.mib)]),
             what: with_backend,
-        }),
+        },
         pairs: &[
             pair("", "small", "shards/s", More),
             pair("256 KiB", "256 KiB", "s", Less),
@@ -294,9 +293,19 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "first-byte",
-        title: |sizes| format!("a shard of {} MiB behind HTTP that was never seen, until its first block", sizes.mib),
+        title: |sizes| format!("a shard of {} MiB behind HTTP that was never seen, until its middle block", sizes.mib),
         go: |sizes| options(&[("-mib", sizes.mib)]),
-        ours: None,
-        pairs: &[pair("256 KiB blocks", "256 KiB", "s", Less), pair("1 KiB blocks", "1 KiB", "s", Less)],
+        ours: Ours {
+            each_backend: false,
+            title: "first-byte: ",
+            arguments: |sizes, _| options(&[("--mib", sizes.mib)]),
+            what: plain,
+        },
+        pairs: &[
+            pair("256 KiB blocks, never seen, CARv1, in the middle", "256 KiB", "ms", Less),
+            pair("256 KiB blocks, never seen, index inside", "256 KiB", "ms", Less),
+            pair("1 KiB blocks, never seen, CARv1, in the middle", "1 KiB", "ms", Less),
+            pair("1 KiB blocks, never seen, index inside", "1 KiB", "ms", Less),
+        ],
     },
 ];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dagstore_engine::{Engine, Error, GcOptions};
+use dagstore_index::IndexRepo;
 use dagstore_testkit::Wired;
 use dagstore_testkit::cars::{self, TestCar};
 use dagstore_types::{ErrorKind, ShardState};
@@ -346,6 +347,23 @@ async fn a_shard_is_acquired_only_if_it_is_here() {
     assert!(not_local(acquired));
     engine.register("here", URL).await.unwrap();
     engine.acquire_local("here").await.unwrap();
+}
+
+/// A copy is here, but not of what was indexed, or the index is lost: an acquire would fetch.
+#[tokio::test]
+async fn nothing_is_fetched_for_one_who_wants_what_is_here() {
+    let car = car();
+    let world = world_with(&car);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    engine.close().await.unwrap();
+    drop(engine);
+    let index = world.index_repo.list().unwrap()[0];
+    world.index_repo.remove(index).unwrap();
+    let engine = world.open().await;
+    let before = world.wire.counts();
+    assert!(matches!(engine.acquire_local("a").await.map(drop), Err(Error::NotLocal(_))));
+    assert_eq!(world.wire.counts(), before, "the source was asked");
 }
 
 #[tokio::test]
