@@ -4,13 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use dagstore_mount::{Error, Result, Stat};
+use dagstore_mount_net::{Again, Failure, bad_answer, changed};
 use reqwest::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED,
     RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode};
-
-use crate::failure::{Again, Failure, bad_answer};
 
 /// Answers that bring no content are errors, unless they say that the server doesn't know what `HEAD` is.
 pub(crate) fn refusal(place: &str, response: &Response, is_head: bool) -> Result<(), Failure> {
@@ -56,12 +55,6 @@ pub(crate) fn whole(place: &str, response: &Response) -> Result<Stat> {
     Ok(if is_seekable { stat } else { stat.sequential_only() })
 }
 
-/// What an answer says that was asked for all of `of`.
-pub(crate) fn whole_of(place: &str, response: &Response, of: &Stat) -> Result<Stat> {
-    let stat = whole(place, response)?;
-    if stat.same_content(of) { Ok(stat) } else { Err(changed(place)) }
-}
-
 /// Checks an answer that was asked for `first` to `last` of the content `of`.
 pub(crate) fn part_of(place: &str, response: &Response, (first, last): (u64, u64), of: &Stat) -> Result<()> {
     let status = response.status();
@@ -103,10 +96,6 @@ pub(crate) fn part_of(place: &str, response: &Response, (first, last): (u64, u64
 /// Whether a validator stands for bytes, not for a meaning.
 pub(crate) fn is_strong(validator: &str) -> bool {
     validator.len() >= 2 && validator.starts_with('"') && validator.ends_with('"')
-}
-
-pub(crate) fn changed(place: &str) -> Error {
-    Error::SourceChanged { place: place.to_owned() }
 }
 
 /// The bytes are to be those of the source, as they are.

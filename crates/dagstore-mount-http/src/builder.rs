@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dagstore_mount::{Error, Result, redacted, secret_in};
+use dagstore_mount_net::{Clients, Limits, Secrets};
 use reqwest::Url;
 
 use crate::HttpMount;
-use crate::client::Clients;
-use crate::policy::{Credential, Policy, Secrets};
+use crate::address::PublicResolver;
+use crate::policy::{Credential, Policy};
 
 /// How to make a template of [`HttpMount`]s.
 #[derive(Debug, Clone)]
@@ -29,50 +29,6 @@ pub(crate) enum Base {
     Url(Url),
 }
 
-/// What nobody may take more of, and how often is tried. Time is only counted while somebody waits for the server: one who
-/// reads slowly runs into no limit.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Limits {
-    /// How long connecting may take: 10 s.
-    pub connect: Duration,
-    /// How long a server may take to begin its answer: 60 s.
-    pub first_byte: Duration,
-    /// How long it may pause while it answers: 30 s.
-    pub idle: Duration,
-    /// The least that it sends, in bytes per second over each [`rate_window`](Self::rate_window): 1024.
-    pub least_rate: u64,
-    /// 60 s.
-    pub rate_window: Duration,
-    /// How long one call takes at most, all tries and pauses of it counted: 24 h.
-    pub deadline: Duration,
-    /// How often a call follows a server elsewhere: 3.
-    pub redirects: u32,
-    /// How often a call is tried again after errors that may pass: 5. A stream that came on by a MiB begins to count anew.
-    pub retries: u32,
-    /// The first pause before trying again, 500 ms; each later one is twice as long, and each is shortened by chance.
-    pub first_pause: Duration,
-    /// The longest pause, 30 s. A server that asks for a longer one (`Retry-After`) isn't tried again.
-    pub longest_pause: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_mins(1),
-            idle: Duration::from_secs(30),
-            least_rate: 1024,
-            rate_window: Duration::from_mins(1),
-            deadline: Duration::from_hours(24),
-            redirects: 3,
-            retries: 5,
-            first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(30),
-        }
-    }
-}
-
 /// All that the mounts of a template have in common. Nothing of it changes.
 pub(crate) struct Shared {
     pub(crate) base: Base,
@@ -90,6 +46,9 @@ impl fmt::Debug for Shared {
 }
 
 impl HttpBuilder {
+    /// How often a call follows a server elsewhere, unless told.
+    pub const REDIRECTS: u32 = 3;
+
     /// For `https:` URLs, to be registered as `https`. Nothing but HTTPS is spoken.
     pub fn https() -> Self {
         Self::new(Base::Scheme("https"), false)
@@ -149,7 +108,7 @@ impl HttpBuilder {
     /// not block.
     #[must_use]
     pub fn secrets(mut self, secrets: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.policy.secrets = Secrets(Arc::new(secrets));
+        self.policy.secrets = Secrets::new(secrets);
         self
     }
 
@@ -157,6 +116,13 @@ impl HttpBuilder {
     #[must_use]
     pub fn trust(mut self, certificate: impl Into<Vec<u8>>) -> Self {
         self.roots.push(certificate.into());
+        self
+    }
+
+    /// Follows a server elsewhere this often in a call, instead of [`REDIRECTS`](Self::REDIRECTS) times.
+    #[must_use]
+    pub fn redirects(mut self, most: u32) -> Self {
+        self.policy.redirects = most;
         self
     }
 
@@ -170,7 +136,10 @@ impl HttpBuilder {
     /// The template. Nothing is connected or read yet.
     pub fn build(self) -> HttpMount {
         let Self { base, policy, limits, roots } = self;
-        let clients = Clients::new(limits.connect, policy.allows_private, roots);
+        let mut clients = Clients::new(limits.connect, roots);
+        if !policy.allows_private {
+            clients = clients.resolve_by(Arc::new(PublicResolver));
+        }
         HttpMount::template(Arc::new(Shared { base, policy, limits, clients }))
     }
 }

@@ -27,14 +27,13 @@
 mod address;
 mod answer;
 mod builder;
-mod client;
 mod exchange;
 mod failure;
 mod mount;
 mod policy;
-mod retry;
-mod stream;
+mod source;
 
-pub use builder::{HttpBuilder, Limits};
+pub use builder::HttpBuilder;
+pub use dagstore_mount_net::Limits;
 pub use mount::HttpMount;
 pub use policy::Credential;

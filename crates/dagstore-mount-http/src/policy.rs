@@ -1,13 +1,13 @@
 //! Where requests may go, and what they carry there.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use dagstore_mount::{Error, Result, redacted};
+use dagstore_mount_net::Secrets;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
+use crate::HttpBuilder;
 use crate::address::is_public;
 
 /// A secret by its name, and where it may be sent. The value is looked up whenever it is used, and kept nowhere.
@@ -48,18 +48,6 @@ impl Credential {
     }
 }
 
-/// Gives the values of credentials.
-#[derive(Clone)]
-pub(crate) struct Secrets(pub(crate) Arc<Lookup>);
-
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets")
-    }
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     pub(crate) allows_http: bool,
@@ -67,12 +55,14 @@ pub(crate) struct Policy {
     pub(crate) hosts: Option<Vec<String>>,
     pub(crate) credential: Option<Credential>,
     pub(crate) secrets: Secrets,
+    /// How many of them a call follows.
+    pub(crate) redirects: u32,
 }
 
 impl Policy {
     pub(crate) fn new(allows_http: bool) -> Self {
-        let secrets = Secrets(Arc::new(|name| std::env::var(name).ok()));
-        Self { allows_http, allows_private: false, hosts: None, credential: None, secrets }
+        let (secrets, redirects) = (Secrets::default(), HttpBuilder::REDIRECTS);
+        Self { allows_http, allows_private: false, hosts: None, credential: None, secrets, redirects }
     }
 
     /// Whether `url` may be asked. Names are resolved later: [`crate::address`].
@@ -107,7 +97,7 @@ impl Policy {
             let (place, name) = (redacted(url.as_str()), credential.name.clone());
             Error::NoCredential { place, name, why: why.to_owned() }
         };
-        let secret = (self.secrets.0)(&credential.name).ok_or_else(|| missing("it isn't set"))?;
+        let secret = self.secrets.get(&credential.name).ok_or_else(|| missing("it isn't set"))?;
         let value = HeaderValue::try_from(format!("{}{secret}", credential.prefix));
         // What is wrong with it isn't told, because that would tell of it.
         let mut value = value.map_err(|_| missing("its value can't stand in a header"))?;

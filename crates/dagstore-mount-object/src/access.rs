@@ -1,18 +1,18 @@
 //! Credentials: by name, looked up whenever they are used, and kept nowhere.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dagstore_mount::Error;
+use dagstore_mount_net::Secrets;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use object_store::azure::{AzureAccessKey, AzureCredential};
 use object_store::gcp::GcpCredential;
 use percent_encoding::percent_decode_str;
 
-use crate::failure::Failure;
+use crate::failure::told;
 
 /// On whose behalf a template asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,24 +45,6 @@ impl Access {
     }
 }
 
-/// Gives the values of variables.
-#[derive(Clone)]
-pub(crate) struct Secrets(pub(crate) Arc<Lookup>);
-
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-impl Default for Secrets {
-    fn default() -> Self {
-        Self(Arc::new(|name| std::env::var(name).ok()))
-    }
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets")
-    }
-}
-
 /// A credential of the type that a store wants, by its name. Without a name there is none, and nobody asks for it.
 #[derive(Debug)]
 pub(crate) struct Provider<C> {
@@ -78,9 +60,9 @@ impl<C> Provider<C> {
     }
 
     /// The value of a variable that needn't be there.
-    fn find(&self, ending: &str) -> Result<Option<String>, Failure> {
+    fn find(&self, ending: &str) -> object_store::Result<Option<String>> {
         let variable = format!("{}_{ending}", self.name);
-        let Some(value) = (self.secrets.0)(&variable) else { return Ok(None) };
+        let Some(value) = self.secrets.get(&variable) else { return Ok(None) };
         // What is wrong with it isn't told, because that would tell of it.
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(
@@ -90,13 +72,13 @@ impl<C> Provider<C> {
         Ok(Some(value))
     }
 
-    fn get(&self, ending: &str) -> Result<String, Failure> {
+    fn get(&self, ending: &str) -> object_store::Result<String> {
         self.find(ending)?.ok_or_else(|| self.missing(&format!("{}_{ending} isn't set", self.name)))
     }
 
-    fn missing(&self, why: &str) -> Failure {
+    fn missing(&self, why: &str) -> object_store::Error {
         // Which source it is for is known to those who ask.
-        Error::NoCredential { place: String::new(), name: self.name.clone(), why: why.to_owned() }.into()
+        told(Error::NoCredential { place: String::new(), name: self.name.clone(), why: why.to_owned() })
     }
 }
 

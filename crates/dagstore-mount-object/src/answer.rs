@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use dagstore_mount::{Error, Stat};
+use dagstore_mount_net::{Again, Failure, bad_answer, changed};
 use http::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
@@ -12,7 +13,6 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::asking::{Ask, Asked, Told};
-use crate::failure::{Again, Failure, bad_answer, changed};
 
 /// What stores say of what is wrong. Other words of a server are not repeated: they can be what was sent to it.
 const CODES: [&str; 22] = [

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use dagstore_mount::{Error, Stat};
+use dagstore_mount_net::{Failure, Tries, bad_answer, changed};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore as _};
 
 use crate::builder::Shared;
-use crate::failure::{Failure, bad_answer, changed};
-use crate::retry::Tries;
+use crate::failure::of_store;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -39,30 +39,30 @@ pub(crate) struct Told {
 }
 
 /// An object of a store.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) bucket: &'a str,
-    pub(crate) key: &'a Path,
-    pub(crate) place: &'a Arc<str>,
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) bucket: String,
+    pub(crate) key: Path,
+    pub(crate) place: Arc<str>,
 }
 
-impl Target<'_> {
+impl Target {
     /// Asks once. What comes back is of the content that was asked for, and from the place that was asked for.
     pub(crate) async fn ask(&self, ask: Ask, tries: &mut Tries) -> Result<(Stat, GetResult), Failure> {
-        let store = self.shared.backend.store(self.bucket, self.place)?;
+        let store = self.shared.backend.store(&self.bucket, &self.place)?;
         let longest = tries.limits().connect + tries.limits().first_byte;
-        let answering = store.get_opts(self.key, self.options(&ask));
-        let answer = tries.wait(self.place, "the beginning of an answer", longest, answering).await?;
+        let answering = store.get_opts(&self.key, self.options(&ask));
+        let answer = tries.wait(&self.place, "the beginning of an answer", longest, answering).await?;
         let is_checked = self.shared.backend.is_checked();
         let result = match answer {
             Ok(result) => result,
             Err(error) => {
-                let failure = Failure::of_store(self.place, &error, is_checked);
+                let failure = of_store(&self.place, &error, is_checked);
                 return Err(if is_checked { failure } else { self.explained(&ask, failure, tries).await });
             }
         };
-        let stat = check(self.place, &ask, &result)?;
+        let stat = check(&self.place, &ask, &result)?;
         Ok((stat, result))
     }
 
@@ -76,7 +76,7 @@ impl Target<'_> {
                 Ok((stat, _)) => !stat.same_content(of),
                 Err(_) => false,
             };
-        if is_changed { changed(self.place).into() } else { failure }
+        if is_changed { changed(&self.place).into() } else { failure }
     }
 
     fn options(&self, ask: &Ask) -> GetOptions {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dagstore_mount::Error;
+use dagstore_mount_net::{Failure, Secrets};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::azure::{AzureCredential, MicrosoftAzureBuilder};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
@@ -12,9 +13,8 @@ use object_store::{ObjectStore, RetryConfig};
 use parking_lot::Mutex;
 use reqwest::Url;
 
-use crate::access::{Access, Provider, Secrets};
+use crate::access::{Access, Provider};
 use crate::ambient;
-use crate::failure::Failure;
 use crate::service::Service;
 
 /// How many stores are kept. They are cheap to make, but for the credentials that they have been given.
@@ -191,7 +191,7 @@ fn unusable(place: &str, access: &Access) -> Failure {
     error.into()
 }
 
-/// Trying again is [`crate::retry`]'s: `object_store` would end it three minutes after a stream has begun, and would not heed
+/// Trying again is [`dagstore_mount_net::Tries`]': `object_store` would end it three minutes after a stream has begun, and would not heed
 /// what a server says of when.
 fn never_again() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }

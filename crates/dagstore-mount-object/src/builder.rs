@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dagstore_mount::{Error, Result, redacted, secret_in};
+use dagstore_mount_net::{Clients, Limits, Secrets};
 use object_store::ObjectStore;
 use reqwest::Url;
 
 use crate::ObjectMount;
-use crate::access::{Access, Secrets};
+use crate::access::Access;
 use crate::backend::{Backend, Kind};
-use crate::client::Clients;
 use crate::service::Service;
 
 /// How to make a template of [`ObjectMount`]s.
@@ -25,47 +24,6 @@ pub struct ObjectBuilder {
     buckets: Option<BTreeSet<String>>,
     roots: Vec<Vec<u8>>,
     limits: Limits,
-}
-
-/// What nobody may take more of, and how often is tried. Time is only counted while somebody waits for the store: one who
-/// reads slowly runs into no limit.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Limits {
-    /// How long connecting may take: 10 s.
-    pub connect: Duration,
-    /// How long a store may take to begin its answer, with all that it takes to get a credential: 60 s.
-    pub first_byte: Duration,
-    /// How long it may pause while it answers: 30 s.
-    pub idle: Duration,
-    /// The least that it sends, in bytes per second over each [`rate_window`](Self::rate_window): 1024.
-    pub least_rate: u64,
-    /// 60 s.
-    pub rate_window: Duration,
-    /// How long one call takes at most, all tries and pauses of it counted: 24 h.
-    pub deadline: Duration,
-    /// How often a call is tried again after errors that may pass: 5. A stream that came on by a MiB begins to count anew.
-    pub retries: u32,
-    /// The first pause before trying again, 500 ms; each later one is twice as long, and each is shortened by chance.
-    pub first_pause: Duration,
-    /// The longest pause, 30 s. A store that asks for a longer one (`Retry-After`) isn't tried again.
-    pub longest_pause: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_mins(1),
-            idle: Duration::from_secs(30),
-            least_rate: 1024,
-            rate_window: Duration::from_mins(1),
-            deadline: Duration::from_hours(24),
-            retries: 5,
-            first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(30),
-        }
-    }
 }
 
 /// All that the mounts of a template have in common. Nothing of it changes.
@@ -155,7 +113,7 @@ impl ObjectBuilder {
     /// at each request, and must not block.
     #[must_use]
     pub fn secrets(mut self, secrets: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.secrets = Secrets(Arc::new(secrets));
+        self.secrets = Secrets::new(secrets);
         self
     }
 

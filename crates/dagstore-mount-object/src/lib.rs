@@ -45,15 +45,14 @@ mod answer;
 mod asking;
 mod backend;
 mod builder;
-mod client;
 mod failure;
 mod location;
 mod mount;
-mod retry;
 mod service;
-mod stream;
+mod source;
 
 pub use access::Access;
-pub use builder::{Limits, ObjectBuilder};
+pub use builder::ObjectBuilder;
+pub use dagstore_mount_net::Limits;
 pub use mount::ObjectMount;
 pub use object_store;

@@ -1,6 +1,6 @@
 //! What lies between `object_store` and the network: one request, one answer, and whether that can be believed.
 //!
-//! `object_store` signs requests and knows the stores' dialects. It is told to try nothing again; that is [`crate::retry`]'s.
+//! `object_store` signs requests and knows the stores' dialects. It is told to try nothing again; that is [`dagstore_mount_net::Tries`]'.
 
 use std::fmt;
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_mount::Error;
+use dagstore_mount_net::{Again, Clients, Failure};
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
@@ -19,8 +20,6 @@ use reqwest::{Body, Request, Url};
 
 use crate::answer;
 use crate::asking::Asked;
-use crate::client::Clients;
-use crate::failure::{Again, Failure};
 
 /// The most that is read of an answer that explains an error or brings a credential.
 const MOST_TEXT: usize = 256 * 1024;

@@ -20,6 +20,7 @@ pub(super) struct Http {
     hosts: Vec<String>,
     allows_private: bool,
     credential: Option<String>,
+    redirects: u32,
     limits: Limits,
 }
 
@@ -71,10 +72,10 @@ pub(super) fn read(scheme: &str, table: ValueDeserializer<'_>) -> Result<Arc<dyn
     if let Some(credential) = table.credential()? {
         builder = builder.credential(credential);
     }
-    let limits = table.limits();
-    let builder = builder.limits(|of_builder| of_builder.clone_from(&limits));
+    let (limits, redirects) = (table.limits(), table.redirects.unwrap_or(HttpBuilder::REDIRECTS));
+    let builder = builder.redirects(redirects).limits(|of_builder| of_builder.clone_from(&limits));
     let Table { base, private_addresses: allows_private, credential, .. } = table;
-    Ok(Arc::new(Http { builder, base, hosts, allows_private, credential, limits }))
+    Ok(Arc::new(Http { builder, base, hosts, allows_private, credential, redirects, limits }))
 }
 
 /// For URLs of HTTP or of HTTPS as they are.
@@ -152,7 +153,6 @@ impl Table {
             *place = time.map_or(*place, |time| time.0);
         }
         limits.least_rate = self.least_rate.map_or(limits.least_rate, |rate| rate.0);
-        limits.redirects = self.redirects.unwrap_or(limits.redirects);
         limits.retries = self.retries.unwrap_or(limits.retries);
         limits
     }
@@ -165,8 +165,8 @@ fn is_header(text: &str) -> bool {
 impl Http {
     /// For URLs of HTTP or of HTTPS, at public addresses.
     pub(super) fn anywhere(scheme: &str) -> Self {
-        let (builder, limits) = (of_scheme(scheme), Limits::default());
-        Self { builder, base: None, hosts: Vec::new(), allows_private: false, credential: None, limits }
+        let (builder, redirects, limits) = (of_scheme(scheme), HttpBuilder::REDIRECTS, Limits::default());
+        Self { builder, base: None, hosts: Vec::new(), allows_private: false, credential: None, redirects, limits }
     }
 }
 
@@ -189,7 +189,7 @@ impl Template for Http {
             time("idle_timeout", limits.idle, usual.idle),
             time("deadline", limits.deadline, usual.deadline),
             number("least_rate", limits.least_rate, usual.least_rate),
-            number("redirects", limits.redirects.into(), usual.redirects.into()),
+            number("redirects", self.redirects.into(), HttpBuilder::REDIRECTS.into()),
             number("retries", limits.retries.into(), usual.retries.into()),
             time("first_pause", limits.first_pause, usual.first_pause),
             time("longest_pause", limits.longest_pause, usual.longest_pause),

@@ -95,7 +95,7 @@ async fn a_body_that_is_too_short() {
 
 #[tokio::test]
 async fn a_body_that_is_too_long() {
-    is_bad(read(|reply| reply.chunked().body(content(51))).await, "more than");
+    is_bad(read(|reply| reply.chunked().body(content(51))).await, "more bytes than");
 }
 
 #[tokio::test]

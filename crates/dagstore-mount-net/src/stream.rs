@@ -4,22 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dagstore_mount::{Error, Result, Stat};
-use reqwest::Response;
+use futures_util::TryStreamExt;
 use tokio::time::Instant;
 
-use crate::HttpMount;
-use crate::answer::{is_strong, part_of};
-use crate::exchange::{Ask, Target};
-use crate::failure::{Failure, bad_answer};
-use crate::retry::Tries;
+use crate::{Broken, Failure, Part, Pieces, Source, Tries, bad_answer};
 
 /// How far a stream has to come on before its errors are forgotten.
 const PROGRESS: u64 = 1024 * 1024;
 
 /// The bytes of one answer.
-#[derive(Debug)]
 pub(crate) struct Body {
-    response: Response,
+    pieces: Pieces,
     /// Where the next byte is in the source, and where the last one is to be.
     at: u64,
     end: u64,
@@ -34,8 +29,8 @@ struct Window {
 }
 
 impl Body {
-    pub(crate) fn new(response: Response, at: u64, end: u64) -> Self {
-        Self { response, at, end, window: Window::default() }
+    pub(crate) fn new(pieces: Pieces, at: u64, end: u64) -> Self {
+        Self { pieces, at, end, window: Window::default() }
     }
 
     /// The next bytes; `None` when all have come.
@@ -43,20 +38,18 @@ impl Body {
         loop {
             let begun = Instant::now();
             let idle = tries.limits().idle;
-            let piece = tries.wait(place, "a pause in an answer", idle, self.response.chunk()).await?;
+            let piece = tries.wait(place, "a pause in an answer", idle, self.pieces.try_next()).await?;
             self.window.waited += begun.elapsed();
-            let piece = piece.map_err(|error| {
-                // However it ended, it ended before it should.
-                tracing::debug!(place, error = %error.without_url(), "an HTTP answer broke off");
-                Failure::truncated(place, self.at, size)
-            })?;
+            // However it ended, it ended before it should.
+            let piece = piece.map_err(|Broken| Failure::truncated(place, self.at, size))?;
             let Some(piece) = piece else {
                 let is_whole = self.at == self.end;
                 return if is_whole { Ok(None) } else { Err(Failure::truncated(place, self.at, size)) };
             };
             let count = piece.len() as u64;
             if count > self.end - self.at {
-                return Err(bad_answer(place, format!("it sends more than the {} bytes that it told", self.end)).into());
+                let why = format!("it sends more bytes than it told, beyond byte {} of {size}", self.end);
+                return Err(bad_answer(place, why).into());
             }
             self.at += count;
             self.window.bytes += count;
@@ -82,9 +75,8 @@ impl Body {
 }
 
 /// A stream of one content, over as many answers as it takes.
-#[derive(Debug)]
-pub(crate) struct Resuming {
-    mount: HttpMount,
+pub(crate) struct Resuming<S> {
+    source: S,
     stat: Stat,
     body: Option<Body>,
     at: u64,
@@ -92,10 +84,10 @@ pub(crate) struct Resuming {
     tries: Tries,
 }
 
-impl Resuming {
-    pub(crate) fn new(mount: HttpMount, stat: Stat, body: Body, tries: Tries) -> Self {
+impl<S: Source> Resuming<S> {
+    pub(crate) fn new(source: S, stat: Stat, body: Body, tries: Tries) -> Self {
         let at = body.at;
-        Self { mount, stat, body: Some(body), at, since: at, tries }
+        Self { source, stat, body: Some(body), at, since: at, tries }
     }
 
     /// The next bytes; `None` when all have come.
@@ -117,39 +109,38 @@ impl Resuming {
     }
 
     async fn try_next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let target = self.mount.target()?;
         let body = match &mut self.body {
             Some(body) => body,
-            None => self.body.insert(part(target, (self.at, self.stat.size), &self.stat, &mut self.tries).await?),
+            None => self.body.insert(part(&self.source, (self.at, self.stat.size), &self.stat, &mut self.tries).await?),
         };
-        body.next(target.place, self.stat.size, &mut self.tries).await
+        body.next(self.source.place(), self.stat.size, &mut self.tries).await
     }
 
     /// Pauses, and goes on with another answer, where the two are sure to be of one content.
     async fn after(&mut self, failure: Failure) -> Result<()> {
-        if self.stat.sequential_only || self.at == self.stat.size {
+        if held::<S>(&self.stat).is_none() || self.at == self.stat.size {
             return Err(failure.error);
         }
         self.body = None;
-        let target = self.mount.target()?;
-        self.tries.pause(target.place, failure).await.map_err(|failure| failure.error)
+        self.tries.pause(self.source.place(), failure).await
     }
 }
 
 /// The bytes from `first` up to `end` of the content `of`, asked for once.
-pub(crate) async fn part(
-    target: Target<'_>,
+pub(crate) async fn part<S: Source>(
+    source: &S,
     (first, end): (u64, u64),
     of: &Stat,
     tries: &mut Tries,
 ) -> Result<Body, Failure> {
-    let validator = of.validator.as_deref().filter(|validator| is_strong(validator) && !of.sequential_only);
-    let Some(validator) = validator else {
-        let why = "its server gives no strong validator, or no ranges";
-        return Err(Error::SequentialOnly { place: target.place.to_owned(), why }.into());
+    let Some(validator) = held::<S>(of) else {
+        return Err(Error::SequentialOnly { place: source.place().to_owned(), why: S::NO_VALIDATOR }.into());
     };
-    let last = end - 1;
-    let response = target.ask(Ask::Part { first, last, validator }, tries).await?;
-    part_of(target.place, &response, (first, last), of)?;
-    Ok(Body::new(response, first, end))
+    let pieces = source.part(Part { first, last: end - 1, of, validator }, tries).await?;
+    Ok(Body::new(pieces, first, end))
+}
+
+/// The validator under which parts of a content are asked for.
+fn held<S: Source>(of: &Stat) -> Option<&str> {
+    S::validator(of).filter(|_| !of.sequential_only)
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use dagstore_mount::Result;
 use tokio::time::Instant;
 
-use crate::Limits;
-use crate::failure::{Again, Failure};
+use crate::{Again, Failure, Limits};
 
 /// What one call has used up of its time and tries.
 #[derive(Debug)]
-pub(crate) struct Tries {
+pub struct Tries {
     limits: Limits,
     used: u32,
     /// How long was waited for the server, pauses included.
@@ -17,17 +17,21 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
+    /// Nothing yet.
     pub(crate) fn new(limits: &Limits) -> Self {
         Self { limits: limits.clone(), used: 0, waited: Duration::ZERO }
     }
 
     /// The limits of the call.
-    pub(crate) fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
     /// Waits for the server, as long as `longest` and the rest of the call's time allow; what is waited for is `what`.
-    pub(crate) async fn wait<T>(
+    ///
+    /// # Errors
+    /// Either of the two has passed.
+    pub async fn wait<T>(
         &mut self,
         place: &str,
         what: &str,
@@ -46,19 +50,22 @@ impl Tries {
         })
     }
 
-    /// Pauses before the next try; gives the failure back where there is to be none.
-    pub(crate) async fn pause(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
+    /// Pauses before the next try.
+    ///
+    /// # Errors
+    /// The failure's own, where there is to be no other try.
+    pub(crate) async fn pause(&mut self, place: &str, failure: Failure) -> Result<()> {
         let pause = match failure.again {
-            Again::Never => return Err(failure),
+            Again::Never => return Err(failure.error),
             Again::Soon => by_chance(self.next_pause()),
             // A server that wants to be left alone for long is left alone.
-            Again::After(asked) if asked > self.limits.longest_pause => return Err(failure),
+            Again::After(asked) if asked > self.limits.longest_pause => return Err(failure.error),
             Again::After(asked) => asked.max(by_chance(self.next_pause())),
         };
         if self.used >= self.limits.retries || self.waited + pause >= self.limits.deadline {
-            return Err(failure);
+            return Err(failure.error);
         }
-        tracing::debug!(place, ?pause, error = %failure.error, "an HTTP request is tried again");
+        tracing::debug!(place, ?pause, error = %failure.error, "a request to a source is tried again");
         self.used += 1;
         self.waited += pause;
         tokio::time::sleep(pause).await;

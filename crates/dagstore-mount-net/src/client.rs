@@ -1,9 +1,10 @@
-//! The clients behind a template.
+//! The HTTP clients behind a template.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::dns::Resolve;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
@@ -12,27 +13,37 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 
-use crate::address::PublicResolver;
-
 /// One client for each scheme, made when it is first used: HTTP shall work on a machine that has no certificates.
-pub(crate) struct Clients {
+pub struct Clients {
     connect: Duration,
-    allows_private: bool,
     roots: Vec<Vec<u8>>,
+    /// None for the system's.
+    resolver: Option<Arc<dyn Resolve>>,
     http: OnceLock<Client>,
     https: OnceLock<Client>,
 }
 
 /// Why there is no client, in words.
-pub(crate) type Unusable = String;
+pub type Unusable = String;
 
 impl Clients {
-    pub(crate) fn new(connect: Duration, allows_private: bool, roots: Vec<Vec<u8>>) -> Self {
-        Self { connect, allows_private, roots, http: OnceLock::new(), https: OnceLock::new() }
+    /// Clients that wait for connections as long as `connect`, and trust whom the system trusts, and `roots`: certificates as DER.
+    pub fn new(connect: Duration, roots: Vec<Vec<u8>>) -> Self {
+        Self { connect, roots, resolver: None, http: OnceLock::new(), https: OnceLock::new() }
+    }
+
+    /// The same, with names resolved by `resolver`. What it gives is what is connected to.
+    #[must_use]
+    pub fn resolve_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = Some(resolver);
+        self
     }
 
     /// The client for a scheme, `http` or `https`.
-    pub(crate) fn of(&self, scheme: &str) -> Result<&Client, Unusable> {
+    ///
+    /// # Errors
+    /// The certificates of the system or of the template can't be used.
+    pub fn of(&self, scheme: &str) -> Result<&Client, Unusable> {
         let (place, is_safe) = if scheme == "https" { (&self.https, true) } else { (&self.http, false) };
         if let Some(client) = place.get() {
             return Ok(client);
@@ -50,12 +61,12 @@ impl Clients {
             .default_headers(headers)
             .user_agent(concat!("dagstore/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.connect)
-            // Each hop is checked before it is made, and a proxy would make it elsewhere.
+            // A place is checked before it is asked, a credential is for one place, and a proxy would ask another.
             .redirect(Policy::none())
             .no_proxy()
             .referer(false);
-        if !self.allows_private {
-            builder = builder.dns_resolver(Arc::new(PublicResolver));
+        if let Some(resolver) = &self.resolver {
+            builder = builder.dns_resolver(resolver.clone());
         }
         builder.build().map_err(|error| format!("the HTTP client can't be made: {error}"))
     }
