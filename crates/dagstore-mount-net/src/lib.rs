@@ -4,10 +4,13 @@
 //! * [`stat`], [`stream`] and [`read`] make the methods of a [`Mount`](dagstore_mount::Mount) of it: they try again where that may
 //!   help, go on where a stream broke, count the bytes, and put those of two contents never together.
 //! * [`Tries`] and [`Limits`] see to it that everything has an end, and [`Failure`] says whether to try again.
+//! * `conformance`, with the feature of this name, is the suite of mounts that speak HTTP: servers that lie, break off and hang.
 //! * [`Clients`] are the HTTP clients of this workspace, and [`Secrets`] look up the values of credentials.
 #![forbid(unsafe_code)]
 
 mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod failure;
 mod limits;
 mod reading;

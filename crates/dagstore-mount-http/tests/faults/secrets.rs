@@ -9,7 +9,7 @@ use dagstore_mount_http::{Credential, HttpBuilder};
 use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{Reply, Server, content, quick, stream};
+use crate::support::{Reply, Server, content, location_of, quick, stream};
 
 const CANARY: &str = "canary";
 
@@ -88,7 +88,7 @@ async fn fault_38_no_error_and_no_log_tells_a_secret() {
         let server = Server::start(move |_, _| reply.clone()).await;
         let credential = Credential::bearer("TOKEN", &format!("http://{}", server.address)).unwrap();
         let builder = quick(HttpBuilder::http()).credential(credential).secrets(|_| Some(CANARY.to_owned()));
-        let mount = builder.build().at(&server.location()).unwrap();
+        let mount = builder.build().at(&location_of(&server)).unwrap();
         write!(told, "{mount:?} {} ", mount.location()).unwrap();
         for error in [mount.stat().await.err(), stream(&mount, 0, None).await.err()].into_iter().flatten() {
             let source = std::error::Error::source(&error).map(ToString::to_string);

@@ -3,7 +3,7 @@
 use dagstore_mount::{Error, Mount, MountUrl};
 use dagstore_mount_http::HttpBuilder;
 
-use crate::support::{Reply, Server, content};
+use crate::support::{Reply, Server, content, location_of};
 
 #[test]
 fn locations_are_kept_as_they_are() {
@@ -47,7 +47,7 @@ async fn private_addresses_are_refused_unless_allowed() {
     let server = Server::good(&content(10)).await;
     let port = server.address.port();
     let template = HttpBuilder::http().build();
-    let literal = template.at(&server.location());
+    let literal = template.at(&location_of(&server));
     assert!(matches!(literal, Err(Error::Refused { .. })), "{literal:?}");
     // A name is resolved when it is connected to.
     let named = template.at(&format!("//localhost:{port}/")).unwrap().stat().await;
@@ -60,7 +60,7 @@ async fn private_addresses_are_refused_unless_allowed() {
 #[tokio::test]
 async fn http_is_not_spoken_for_https() {
     let server = Server::good(&content(10)).await;
-    let mount = HttpBuilder::https().allow_private_addresses().build().at(&server.location()).unwrap();
+    let mount = HttpBuilder::https().allow_private_addresses().build().at(&location_of(&server)).unwrap();
     assert!(mount.stat().await.is_err());
     assert!(server.requests().iter().all(|request| request.method != "HEAD"));
 }

@@ -3,7 +3,7 @@
 use dagstore_mount::{Error, Mount};
 use dagstore_mount_http::{Credential, HttpBuilder, HttpMount};
 
-use crate::support::{Reply, Server, content, good, quick, stream};
+use crate::support::{Reply, Server, content, good, location_of, quick, stream};
 
 /// A server that sends `/0` to `/1`, and so on up to `/last`.
 async fn chain(last: usize) -> Server {
@@ -57,7 +57,7 @@ async fn every_hop_is_checked() {
     ] {
         let server = Server::start(move |_, _| Reply::new(307).with("location", location)).await;
         let builder = quick(HttpBuilder::http()).allow_hosts(["127.0.0.1"]);
-        let sent = builder.build().at(&server.location()).unwrap().stat().await;
+        let sent = builder.build().at(&location_of(&server)).unwrap().stat().await;
         assert!(matches!(&sent, Err(Error::Refused { why: said, .. }) if said.contains(why)), "{location}: {sent:?}");
         assert_eq!(server.requests().len(), 1);
     }
@@ -90,7 +90,7 @@ async fn a_credential_that_is_missing_is_named() {
     let credential = Credential::header("KEY", "x-key", &format!("http://{}", server.address)).unwrap();
     let with = |value: Option<&'static str>| {
         let builder = quick(HttpBuilder::http()).credential(credential.clone());
-        builder.secrets(move |_| value.map(str::to_owned)).build().at(&server.location()).unwrap()
+        builder.secrets(move |_| value.map(str::to_owned)).build().at(&location_of(&server)).unwrap()
     };
     let missing = with(None).stat().await;
     assert!(matches!(&missing, Err(Error::NoCredential { name, .. }) if name == "KEY"), "{missing:?}");

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use dagstore_mount::{Error, Mount, conformance};
 use dagstore_mount_http::HttpBuilder;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::support::{Reply, Server, content, good, quick};
 
@@ -22,12 +26,19 @@ fn acceptor() -> (TlsAcceptor, Vec<u8>) {
     (TlsAcceptor::from(Arc::new(config)), cert.der().to_vec())
 }
 
+fn behind(tls: TlsAcceptor) -> impl Fn(TcpStream) -> BoxFuture<'static, Option<TlsStream<TcpStream>>> {
+    move |stream| {
+        let accepting = tls.accept(stream);
+        async { accepting.await.ok() }.boxed()
+    }
+}
+
 #[tokio::test]
 async fn https_is_spoken_with_whom_it_may_be() {
     let (tls, certificate) = acceptor();
     let content = content(100_000);
     let served = content.clone();
-    let server = Server::start_with(move |request, _| good(request, &served, Some("\"1\"")), Some(tls)).await;
+    let server = Server::start_behind(behind(tls), move |request, _| good(request, &served, Some("\"1\""))).await;
     let location = format!("//localhost:{}/a.car", server.address.port());
     let template = quick(HttpBuilder::https()).trust(certificate).build();
     conformance::check(&template, &template.at(&location).unwrap(), &content).await;
@@ -46,7 +57,8 @@ async fn https_never_becomes_http() {
     let (tls, certificate) = acceptor();
     let plain = Server::good(&content(10)).await;
     let elsewhere = format!("http://localhost:{}/a", plain.address.port());
-    let server = Server::start_with(move |_, _| Reply::new(307).with("location", elsewhere.clone()), Some(tls)).await;
+    let server =
+        Server::start_behind(behind(tls), move |_, _| Reply::new(307).with("location", elsewhere.clone())).await;
     let base = format!("https://localhost:{}/", server.address.port());
     for builder in [HttpBuilder::https(), HttpBuilder::beneath(&base).unwrap()] {
         let template = quick(builder).trust(certificate.clone()).build();

@@ -36,7 +36,7 @@ async fn an_answer_may_not_pause_for_long_nor_drip() {
     for (least_rate, is_enough) in [(PIECE / 15 - 100, true), (PIECE / 15 + 100, false)] {
         let mut limits = never_again();
         limits.least_rate = least_rate;
-        let dripped = streamed(&Scripted { pause, limits, ..Scripted::good() }, 0).await;
+        let dripped = streamed(&Scripted { limits, pause, ..Scripted::good() }, 0).await;
         let is_told =
             matches!(&dripped, Err(Error::Unavailable { source, .. }) if source.to_string().contains("bytes"));
         assert_eq!((dripped.is_ok(), is_told), (is_enough, !is_enough), "{dripped:?}");

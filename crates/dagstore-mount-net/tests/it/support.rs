@@ -22,9 +22,11 @@ pub(crate) struct Scripted {
     /// How many bytes it has more, or fewer, than were asked for.
     pub(crate) too_many: i64,
     pub(crate) pause: Duration,
-    /// First and last byte of what was asked for; all of it is `None`.
-    pub(crate) asked: Arc<Mutex<Vec<Option<(u64, u64)>>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
 }
+
+/// First and last byte of what was asked for; all of it is `None`.
+pub(crate) type Asked = Option<(u64, u64)>;
 
 impl Scripted {
     pub(crate) fn good() -> Self {
@@ -38,7 +40,7 @@ impl Scripted {
         }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Option<(u64, u64)>> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().clone()
     }
 
@@ -60,7 +62,7 @@ impl Scripted {
 impl Source for Scripted {
     const NO_VALIDATOR: &str = "a test says so";
 
-    fn place(&self) -> &str {
+    fn place(&self) -> &'static str {
         "scripted"
     }
 

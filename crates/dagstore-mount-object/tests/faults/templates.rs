@@ -3,7 +3,7 @@
 use dagstore_mount::{Error, MountUrl, Registry};
 use dagstore_mount_object::{Access, ObjectMount};
 
-use crate::support::{LOCATION, Server, content, stream};
+use crate::support::{LOCATION, Server, content, s3, stream};
 
 #[tokio::test]
 async fn fault_41_each_scheme_keeps_the_endpoint_of_its_template() {
@@ -12,7 +12,7 @@ async fn fault_41_each_scheme_keeps_the_endpoint_of_its_template() {
     let mut registry = Registry::with_defaults();
     for (scheme, server, token) in [("near", &near_server, "near-id"), ("far", &far_server, "far-id")] {
         let secrets = move |_: &str| Some(token.to_owned());
-        let template = server.s3(Access::named("KEYS")).region(format!("{scheme}-1")).secrets(secrets);
+        let template = s3(server, Access::named("KEYS")).region(format!("{scheme}-1")).secrets(secrets);
         registry.register(scheme, template.build().unwrap()).unwrap();
     }
     for (scheme, server, content) in [("near", &near_server, &near), ("far", &far_server, &far)] {

@@ -3,7 +3,7 @@
 use dagstore_mount::{Error, MAX_URL_BYTES, Mount, MountUrl};
 use dagstore_mount_object::{Access, ObjectBuilder};
 
-use crate::support::{Server, content};
+use crate::support::{Server, content, s3};
 
 /// Keys as they stand in URLs, and as S3 is asked for them.
 const KEYS: [(&str, &str); 9] = [
@@ -22,7 +22,7 @@ const KEYS: [(&str, &str); 9] = [
 async fn keys_are_asked_for_as_they_are() {
     let content = content(10);
     let server = Server::good(&content).await;
-    let template = server.s3(Access::Unsigned).build().unwrap();
+    let template = s3(&server, Access::Unsigned).build().unwrap();
     for (key, asked) in KEYS {
         let url = MountUrl::new("s3", &format!("//cars/{key}")).unwrap();
         let mount = template.instantiate(url.location()).unwrap();
@@ -37,7 +37,7 @@ async fn keys_are_asked_for_as_they_are() {
 #[tokio::test]
 async fn the_longest_key() {
     let server = Server::good(&content(10)).await;
-    let template = server.s3(Access::Unsigned).build().unwrap();
+    let template = s3(&server, Access::Unsigned).build().unwrap();
     for part in ["x", "~", "%25"] {
         let room = MAX_URL_BYTES - "s3://cars/".len();
         let url = MountUrl::new("s3", &format!("//cars/{}", part.repeat(room / part.len()))).unwrap();
@@ -126,7 +126,7 @@ fn endpoints_are_plain_urls_of_https() {
 async fn a_bucket_in_the_name_of_the_host() {
     let server = Server::good(&content(10)).await;
     let endpoint = format!("http://localhost:{}", server.address.port());
-    let builder = server.s3(Access::Unsigned).endpoint(endpoint).virtual_hosted();
+    let builder = s3(&server, Access::Unsigned).endpoint(endpoint).virtual_hosted();
     let mount = builder.build().unwrap().at("//cars/a").unwrap();
     // Systems that know no names below localhost don't find it; those that do are asked for nothing else.
     let told = mount.stat().await;
@@ -138,7 +138,7 @@ async fn a_bucket_in_the_name_of_the_host() {
         "{requests:?}"
     );
     // An address has no names below it.
-    let mount = server.s3(Access::Unsigned).virtual_hosted().build().unwrap().at("//cars/a").unwrap();
+    let mount = s3(&server, Access::Unsigned).virtual_hosted().build().unwrap().at("//cars/a").unwrap();
     let told = mount.stat().await;
     assert!(matches!(told, Err(Error::Refused { .. })), "{told:?}");
 }

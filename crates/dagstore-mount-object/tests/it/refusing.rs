@@ -3,7 +3,7 @@
 use dagstore_mount::{Error, Mount};
 use dagstore_mount_object::Access;
 
-use crate::support::{LOCATION, Reply, Server, content, stream};
+use crate::support::{LOCATION, Reply, Server, content, s3, stream};
 
 #[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_told() {
@@ -50,7 +50,7 @@ async fn nobody_is_sent_elsewhere() {
         let location = format!("{}/cars/a/b.car", elsewhere.endpoint());
         let server = Server::start(move |_, _| Reply::new(status).with("location", &*location)).await;
         let secrets = |_: &str| Some("value".to_owned());
-        let template = server.s3(Access::named("ARCHIVE")).secrets(secrets).build().unwrap();
+        let template = s3(&server, Access::named("ARCHIVE")).secrets(secrets).build().unwrap();
         let mount = template.at(LOCATION).unwrap();
         for told in [mount.stat().await.err(), stream(&mount, 0, None).await.err()] {
             let is_told = matches!(&told, Some(Error::Refused { why, .. }) if why.contains("endpoint"));
