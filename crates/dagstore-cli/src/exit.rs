@@ -274,7 +274,7 @@ fn after_copy(error: &dagstore::copies::Error, key: Option<&ShardKey>) -> String
         Copy::Unfit { .. } => "a file with the very bytes of the source".to_owned(),
         Copy::Kept { reason: Reason::Pinned, .. } => format!("dagstore unpin {word}, or evict --force"),
         Copy::Kept { reason: Reason::MayBeTheLast, .. } => {
-            "again when the source can be reached; --force removes even the last copy".to_owned()
+            "again when the source can be reached and has what it had; --force removes even the last copy".to_owned()
         }
         Copy::Kept { reason: Reason::Exists, .. } => format!("dagstore evict {word}, then the same again"),
         Copy::Kept { .. } | Copy::TooManyWaiters { .. } | Copy::Idle { .. } | Copy::WrongSize { .. } => {

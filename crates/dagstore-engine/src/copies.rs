@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use dagstore_fs::{FileSystem, OwnName};
+use dagstore_mount::Stat;
 use dagstore_transient::{Copies, CopyInfo, CopyState, Lease, Sources};
 use dagstore_types::{Registration, ShardKey};
 use tokio::task::spawn_blocking;
@@ -137,7 +138,7 @@ impl Engine {
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn evict(&self, key: &str, force: bool) -> Result<u64> {
         let (copies, name) = self.copied(key)?;
-        let is_seen = force || self.core.sees_source(name.registration).await;
+        let is_seen = force || self.core.source_still_has(copies, name).await;
         copies.evict(name, is_seen, force).await.map_err(of_copy(key)?)
     }
 
@@ -184,10 +185,10 @@ impl StoreSources {
 }
 
 impl Sources for StoreSources {
-    fn exists(&self, name: OwnName) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+    fn still_has(&self, name: OwnName, content: Stat) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async move {
             match self.0.get().and_then(Weak::upgrade) {
-                Some(core) => core.sees_source(name.registration).await,
+                Some(core) => core.source_has(name.registration, &content).await,
                 None => false,
             }
         })
@@ -201,13 +202,19 @@ impl Sources for StoreSources {
 }
 
 impl Core {
-    /// Whether the source of this registration is there, as far as it says within the deadline.
-    pub(crate) async fn sees_source(&self, registration: Registration) -> bool {
+    /// Whether a copy can be had again from its source. What isn't complete is no copy that could be lost.
+    async fn source_still_has(&self, copies: &Copies, name: OwnName) -> bool {
+        let Some(content) = copies.content(name) else { return true };
+        self.source_has(name.registration, &content).await
+    }
+
+    /// Whether the source of this registration has this content, as far as it says within the deadline.
+    async fn source_has(&self, registration: Registration, content: &Stat) -> bool {
         let record = self.catalogue.find(registration).and_then(|key| self.catalogue.look(key.as_str()));
         let Some(info) = record.and_then(crate::ShardInfo::of_found) else { return false };
         let Ok(place) = Place::of(&self.registry, &info.url) else { return false };
         let stat = tokio::time::timeout(self.options.stat_deadline, self.unless_closed(place.mount.stat()));
-        matches!(stat.await, Ok(Ok(Ok(_))))
+        matches!(stat.await, Ok(Ok(Ok(stat))) if stat.same_content(content))
     }
 }
 
@@ -257,7 +264,7 @@ async fn collect_idle(core: &Core, copies: &Copies, info: &CopyInfo, options: Gc
     if info.is_in_use || info.is_pinned || matches!(info.state, CopyState::Fetching | CopyState::Foreign) {
         return;
     }
-    let is_seen = options.force || core.sees_source(info.name.registration).await;
+    let is_seen = options.force || core.source_still_has(copies, info.name).await;
     let removed = if !options.dry_run {
         copies.evict(info.name, is_seen, false).await
     } else if is_seen || info.state != CopyState::Complete {

@@ -100,8 +100,9 @@ pub(crate) fn is_strong(validator: &str) -> bool {
 
 /// The bytes are to be those of the source, as they are.
 fn plain(place: &str, response: &Response) -> Result<()> {
-    let coding = header(response, &CONTENT_ENCODING);
-    if let Some(coding) = coding.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
+    let codings = response.headers().get_all(&CONTENT_ENCODING).iter();
+    let mut codings = codings.map(|coding| coding.to_str().unwrap_or("what can't be read").trim());
+    if let Some(coding) = codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
         return Err(bad_answer(place, format!("the content is coded as {coding:?}, which wasn't asked for")));
     }
     let kind = header(response, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();

@@ -198,8 +198,10 @@ pub enum Reason {
     /// It is pinned.
     #[error("it is pinned; unpin it first")]
     Pinned,
-    /// The source wasn't seen in this run, so it may be the last copy that there is.
-    #[error("its source was not seen, so it may be the last copy; force it")]
+    /// The source wasn't seen to have this content still, so it may be the last copy that there is.
+    #[error(
+        "its source was not seen to have the same content, so it may be the last copy; removing it has to be forced"
+    )]
     MayBeTheLast,
     /// A file can't be adopted in its place.
     #[error("there is a copy already; evict it first")]

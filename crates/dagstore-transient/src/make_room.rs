@@ -65,7 +65,7 @@ async fn evict_one(shared: &Arc<Shared>) -> bool {
     }
     while let Some((id, name, is_known)) = least_recently_used(shared, &tried) {
         tried.insert(id);
-        if !is_known && !sees_source(shared, id, name).await {
+        if !is_known && !still_has(shared, id, name).await {
             continue;
         }
         // Whoever changes its files now holds them up for good reason; waiting for that here could wait for ourselves.
@@ -98,7 +98,8 @@ fn least_recently_used(shared: &Shared, tried: &BTreeSet<Id>) -> Option<(Id, Own
     let can_ask = shared.options.sources.is_some();
     let state = shared.state.lock();
     let candidates = state.slots.iter().filter(|(id, slot)| !tried.contains(id) && may_go(slot));
-    let known = candidates.map(|(id, slot)| (id, slot, slot.marks.source_seen() || is_partial(slot)));
+    // Where sources can be asked they are: what one had when it was seen last, it may have no more.
+    let known = candidates.map(|(id, slot)| (id, slot, is_partial(slot) || (!can_ask && slot.marks.source_seen())));
     let (id, slot, is_known) =
         known.filter(|(_, _, is_known)| *is_known || can_ask).min_by_key(|(_, slot, _)| slot.marks.used())?;
     Some((*id, slot.name, is_known))
@@ -114,13 +115,13 @@ fn is_partial(slot: &Slot) -> bool {
     matches!(&slot.held, Held::OnDisk(on_disk) if on_disk.is_partial())
 }
 
-async fn sees_source(shared: &Shared, id: Id, name: OwnName) -> bool {
+async fn still_has(shared: &Shared, id: Id, name: OwnName) -> bool {
     let Some(sources) = &shared.options.sources else { return false };
-    let seen = sources.exists(name).await;
-    if let Some(slot) = shared.state.lock().slots.get(&id) {
-        slot.marks.see_source(seen);
-    }
-    seen
+    let content = match shared.state.lock().slots.get(&id) {
+        Some(Slot { held: Held::OnDisk(on_disk), .. }) => on_disk.sidecar.stat(),
+        _ => return false,
+    };
+    sources.still_has(name, content).await
 }
 
 /// Removes a registration's copy, if `check` still allows it, and returns how much room that was. It goes on to its end when

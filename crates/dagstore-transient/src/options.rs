@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dagstore_fs::{Clock, OwnName, SystemClock};
+use dagstore_mount::Stat;
 
 /// How the copies are kept. [`Default`] is a start.
 #[derive(Debug, Clone)]
@@ -70,10 +71,11 @@ impl Default for Options {
     }
 }
 
-/// Tells whether sources exist, and gives back what isn't needed.
+/// Tells whether sources still have what was copied, and gives back what isn't needed.
 pub trait Sources: Debug + Send + Sync {
-    /// Whether the source of this copy was seen to exist just now. The attempt in the name means nothing.
-    fn exists(&self, name: OwnName) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+    /// Whether the source of this copy was seen just now to have this very content. One that has another by now is no better than one
+    /// that is gone. The attempt in the name means nothing.
+    fn still_has(&self, name: OwnName, content: Stat) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 
     /// A fetch waits for room, and every copy is in use. Whoever keeps leases that nobody needs at the moment drops them. Must
     /// not wait.

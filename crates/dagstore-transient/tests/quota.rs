@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::weighing::Weighing;
 use common::{Source, content, disk_use, files, mount, name, open_with, options, read, until};
 use dagstore_fs::OwnName;
+use dagstore_mount::Stat;
 use dagstore_testkit::FaultyFileSystem;
 use dagstore_transient::{Copies, CopyState, Error, Options, Sources};
 
@@ -134,13 +135,14 @@ async fn those_who_wait_are_served_in_order_bounded_and_not_for_ever() {
     drop(third.await.unwrap().unwrap());
 }
 
-/// Sources that are there or not.
+/// Sources that have another content by now, or still the one with the validator `v1`.
 #[derive(Debug, Default)]
 struct Known(AtomicBool);
 
 impl Sources for Known {
-    fn exists(&self, _: OwnName) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
-        Box::pin(async { self.0.load(Ordering::Relaxed) })
+    fn still_has(&self, _: OwnName, content: Stat) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        let has = Stat::new(10_000, Some(if self.0.load(Ordering::Relaxed) { "v1" } else { "v2" }.to_owned()));
+        Box::pin(async move { has.same_content(&content) })
     }
 }
 
@@ -148,13 +150,12 @@ impl Sources for Known {
 async fn the_last_copy_is_not_evicted_for_another_one() {
     let directory = tempfile::tempdir().unwrap();
     let sources: Vec<_> = (0..2).map(|number| Source::new(content(number, 10_000), Some("v1"))).collect();
-    let copies = open_with(directory.path(), with_quota(15_000));
-    drop(copies.fetch(name(0), mount(&sources[0]), None, None).await.unwrap());
-    drop(copies);
     let known = Arc::new(Known::default());
     let mut settings = with_quota(15_000);
     settings.sources = Some(Arc::<Known>::clone(&known));
     let copies = open_with(directory.path(), settings);
+    // That it was seen when it was fetched says nothing of what is there by now.
+    drop(copies.fetch(name(0), mount(&sources[0]), None, None).await.unwrap());
     let error = copies.fetch(name(1), mount(&sources[1]), None, None).await.unwrap_err();
     assert!(matches!(error, Error::NoRoom { .. }), "{error}");
     assert_eq!(copies.list()[0].name, name(0));

@@ -19,7 +19,8 @@ pub(crate) struct Evict {
     /// The shards' names.
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
-    /// Also a copy that is pinned, and one that may be the last because its source can't be reached.
+    /// Also a copy that is pinned, and one that may be the last because its source can't be reached or has
+    /// something else by now.
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -21,7 +21,8 @@ pub(crate) struct Gc {
     /// Also local copies of shards that nobody reads; what is read of them is fetched again. Those that are pinned stay.
     #[arg(long)]
     copies: bool,
-    /// Also copies that may be the last ones, because their sources can't be reached.
+    /// Also copies that may be the last ones, because their sources can't be reached or have
+    /// something else by now.
     #[arg(long, requires = "copies")]
     force: bool,
     #[command(flatten)]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dagstore_engine::{Engine, Error, GcOptions};
 use dagstore_index::IndexRepo;
 use dagstore_testkit::Wired;
 use dagstore_testkit::cars::{self, TestCar};
+use dagstore_transient::{Error as Copy, Reason};
 use dagstore_types::{ErrorKind, ShardState};
 use futures_util::FutureExt;
 
@@ -364,6 +366,30 @@ async fn nothing_is_fetched_for_one_who_wants_what_is_here() {
     let before = world.wire.counts();
     assert!(matches!(engine.acquire_local("a").await.map(drop), Err(Error::NotLocal(_))));
     assert_eq!(world.wire.counts(), before, "the source was asked");
+}
+
+/// A source with something else is no better than one that is gone.
+#[tokio::test]
+async fn the_copy_of_what_its_source_has_no_more_is_kept_unless_it_is_forced() {
+    let car = car();
+    let mut world = world_with(&car);
+    world.quota_bytes = Some(size(&car) * 3 / 2);
+    world.room_deadline = Duration::from_millis(50);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
+    world.wire.put("a", Wired::new(car.bytes.clone(), 2));
+    world.wire.put("b", Wired::new(car.bytes.clone(), 1));
+    let kept = |error| matches!(error, Error::Copy { source: Copy::Kept { reason: Reason::MayBeTheLast, .. }, .. });
+    assert!(kept(engine.evict("a", false).await.unwrap_err()));
+    let mut options = GcOptions::default();
+    options.idle_copies = true;
+    assert_eq!(engine.gc_with(options).await.unwrap().copies_removed, 0);
+    assert_eq!(kind_of(&engine.register("b", "wire:b").await.unwrap_err()), Some(ErrorKind::Storage));
+    read_all(&engine, "a", &car).await;
+    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
+    engine.evict("a", true).await.unwrap();
+    engine.recover("b").await.unwrap();
 }
 
 #[tokio::test]
