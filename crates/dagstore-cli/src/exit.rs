@@ -243,7 +243,10 @@ fn after_mount(error: &mount::Error) -> String {
         mount::Error::NotFound { .. } => "a path or URL that exists",
         mount::Error::Unavailable { .. } => "again when it can be read",
         mount::Error::NotAFile { .. } => "the CAR files in it, one by one, if it is a directory",
-        mount::Error::Refused { .. } => "a source that the store is allowed to reach; dagstore mounts shows what is",
+        mount::Error::Refused { .. } => {
+            "a source that the store is allowed to reach; dagstore mounts shows what is, and a table in dagstore.toml allows more: \
+             hosts, a base, or private_addresses = true"
+        },
         mount::Error::BadAnswer { .. } | mount::Error::Truncated { .. } => "again when its server is mended",
         mount::Error::NoCredential { .. } => {
             "the same again, with the environment variable set; dagstore mounts shows it"
@@ -267,6 +270,9 @@ fn after_copy(error: &dagstore::copies::Error, key: Option<&ShardKey>) -> String
         Copy::NoRoom { unclaimed: 1.., .. } => {
             "dagstore gc --dry-run, which names the files that nothing claims; remove those that nobody needs"
                 .to_owned()
+        }
+        Copy::NoRoom { disk: Some(_), .. } => {
+            "again, when the disk has room, or a smaller keep_free under [copies] in dagstore.toml".to_owned()
         }
         Copy::NoRoom { .. } => "dagstore transients, which shows what takes the room; then unpin or evict".to_owned(),
         Copy::DiskFull { .. } => "again, when the disk has room; dagstore gc --copies makes some".to_owned(),

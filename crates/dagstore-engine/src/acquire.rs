@@ -75,9 +75,14 @@ pub(crate) async fn acquire_local(core: &Arc<Core>, key: &str) -> Result<ShardAc
 
 /// The copy of what was indexed. Of anything else, or with a lost index, the acquire would have to fetch.
 async fn copy_of_indexed(core: &Arc<Core>, copies: &Copies, name: OwnName) -> Option<Lease> {
-    let shared = core.clone();
-    let index = off_the_runtime(core, move || open_index(&shared, name)).await.ok()?;
+    let index = index_of(core, name).await?;
     copies.local(name, Some(&source::content_of(&*index))).await.ok()
+}
+
+/// The index of a shard, where it can be opened.
+pub(crate) async fn index_of(core: &Arc<Core>, name: OwnName) -> Option<Arc<dyn FullIndex>> {
+    let shared = core.clone();
+    off_the_runtime(core, move || open_index(&shared, name)).await.ok()
 }
 
 /// An acquire that never waits would let a loop of them starve all other tasks of its thread.

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use dagstore_fs::{FileSystem, OwnName};
+use dagstore_index::FullIndex;
 use dagstore_mount::Stat;
 use dagstore_transient::{Copies, CopyInfo, CopyState, Lease, Sources};
-use dagstore_types::{Registration, ShardKey};
+use dagstore_types::{Registration, ShardKey, ShardState};
 use tokio::task::spawn_blocking;
 
 use crate::core::Core;
@@ -142,18 +143,46 @@ impl Engine {
         copies.evict(name, is_seen, force).await.map_err(of_copy(key)?)
     }
 
-    /// Uses a user's own file, where it is, as the local copy of the shard. It is never written, renamed or removed. Durable at
-    /// return.
+    /// Uses a user's own file, where it is, as the local copy of the shard. It is never written, renamed or removed. Of a shard
+    /// that is indexed the whole file is held against the index first, and the source isn't asked; of another one the source
+    /// tells the size that the file must have. Durable at return.
     ///
     /// # Errors
     /// [`Error::Mount`] where the source can't be asked; as [`unpin`](Self::unpin), with [`Error::Copy`] where the file doesn't
     /// fit, or there is a copy already.
     #[tracing::instrument(level = "debug", skip(self))]
-    pub async fn adopt(&self, key: &str, path: &std::path::Path) -> Result<()> {
+    pub async fn adopt(&self, key: &str, path: &Path) -> Result<()> {
         let (copies, name) = self.copied(key)?;
-        let mount = Place::of(&self.core.registry, &self.info(key)?.url)?.mount;
-        let stat = self.core.unless_closed(mount.stat()).await??;
+        let info = self.info(key)?;
+        let index = match info.state {
+            ShardState::Available | ShardState::Serving if !info.provisional => {
+                acquire::index_of(&self.core, name).await
+            }
+            _ => None,
+        };
+        let stat = if let Some(index) = index {
+            let stat = source::content_of(&*index);
+            self.hold_against(&info.key, name, index, path).await?;
+            stat
+        } else {
+            let mount = Place::of(&self.core.registry, &info.url)?.mount;
+            self.core.unless_closed(mount.stat()).await??
+        };
         copies.adopt_foreign(name, path, Some(&stat)).await.map_err(of_copy(key)?)
+    }
+
+    /// Whether a file is what was indexed, block by block.
+    async fn hold_against(&self, key: &ShardKey, name: OwnName, index: Arc<dyn FullIndex>, path: &Path) -> Result<()> {
+        let (core, shard, file) = (self.core.clone(), key.clone(), path.to_owned());
+        let comparing = move || source::is_what_was_indexed(&core, &shard, &index, &file);
+        let compared = self.core.spawn_blocking(comparing).await.map_err(|_| Error::Closed)?;
+        let why = match compared {
+            Ok(true) => return Ok(()),
+            Ok(false) => "it isn't what was indexed: it has other blocks, or has them elsewhere".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let source = dagstore_transient::Error::Unfit { name, path: path.to_owned(), why };
+        Err(Error::Copy { key: key.clone(), source })
     }
 
     /// The copies, and the name of this shard's.

@@ -1,10 +1,11 @@
 //! Opening the bytes of a shard that is indexed.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use dagstore_car::{MultihashRef, ScanOptions, Scanned, StreamScanner};
-use dagstore_fs::{OwnName, ReadAt};
+use dagstore_fs::{OwnName, ReadAt, RegularFile};
 use dagstore_index::FullIndex;
 use dagstore_mount::Stat;
 use dagstore_transient::{Lease, Observer};
@@ -110,6 +111,36 @@ fn failed(error: &dagstore_transient::Error) -> NoSource {
         _ => copy_error(error),
     })
 }
+
+/// Whether a file has the blocks of an index where it has them, each with the hash of its CID. Blocks the thread.
+///
+/// # Errors
+/// The file can't be read.
+pub(crate) fn is_what_was_indexed(
+    core: &Arc<Core>,
+    key: &ShardKey,
+    index: &Arc<dyn FullIndex>,
+    path: &Path,
+) -> std::io::Result<bool> {
+    let file = RegularFile::open(path)?;
+    if file.size() != index.meta().car_size {
+        return Ok(false);
+    }
+    let mut comparing = Comparing::new(core, key, index, file.size());
+    let mut buffer = vec![0; COMPARED_AT_ONCE];
+    let mut at = 0;
+    while at < file.size() {
+        let read = file.read_at(at, &mut buffer)?;
+        if read == 0 || !comparing.is_same(&buffer[..read]) {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+    Ok(true)
+}
+
+/// How much of a file is read at once to be compared, in bytes.
+const COMPARED_AT_ONCE: usize = 1 << 20;
 
 /// How many places of repeated blocks are looked at in one comparison.
 const MOST_REPETITIONS: usize = 1 << 20;

@@ -50,9 +50,8 @@ pub enum Error {
     },
     /// No room was made for the copy in time.
     #[error(
-        "there was no room of {needed} bytes for the copy {name} in {waited:?}: all others are in use, pinned, or the last \
-         of their kind{}; raise the quota, unpin or evict",
-        unclaimed_text(*unclaimed)
+        "there was no room of {needed} bytes for the copy {name} in {waited:?}: {}",
+        no_room_text(*unclaimed, *disk)
     )]
     NoRoom {
         /// Which copy.
@@ -63,6 +62,8 @@ pub enum Error {
         waited: Duration,
         /// How many bytes of the room are files that no sidecar claims. They are kept until the operator removes them.
         unclaimed: u64,
+        /// Where it is the disk that lacks room, and not the quota: how many bytes are free on it, and how many are to stay so.
+        disk: Option<(u64, u64)>,
     },
     /// Too many fetches wait for room already.
     #[error("{most} fetches wait for room already, so the copy {name} isn't begun; try again later")]
@@ -227,15 +228,23 @@ pub enum ErrorClass {
     Permanent,
 }
 
-/// The part of a message about files that take room and are nobody's.
-fn unclaimed_text(bytes: u64) -> String {
-    if bytes == 0 {
-        return String::new();
+/// Why there is no room, and the way out.
+fn no_room_text(unclaimed: u64, disk: Option<(u64, u64)>) -> String {
+    let unclaimed = match unclaimed {
+        0 => String::new(),
+        bytes => format!(
+            ", and {bytes} bytes are files that no sidecar claims, which a collection names and which count until they are \
+             removed and the folder is opened again"
+        ),
+    };
+    let others = format!("all others are in use, pinned, or the last of their kind{unclaimed}");
+    match disk {
+        None => format!("{others}; raise the quota, unpin or evict"),
+        Some((available, keep_free)) => format!(
+            "the disk has {available} bytes free, of which {keep_free} are to stay free; {others}; make room on the disk, or \
+             let less of it stay free"
+        ),
     }
-    format!(
-        ", and {bytes} bytes are files that no sidecar claims, which a collection names and which count until they are removed \
-         and the folder is opened again"
-    )
 }
 
 impl Error {

@@ -29,15 +29,17 @@ pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, nee
     let most = shared.options.max_waiters;
     let _waiting = ledger.wait(most).ok_or(Error::TooManyWaiters { name, most })?;
     let waited = shared.options.room_deadline;
+    let mut available = None;
     let room = async {
         let _first = ledger.line.lock().await;
         loop {
             let looked = Arc::clone(shared);
-            let available = off_the_runtime(name, move || {
+            let looking = off_the_runtime(name, move || {
                 let available = looked.file_system.available_bytes(&looked.directory);
                 available.map_err(failed("ask for the free space of", &looked.directory))
             });
-            if let Some(room) = ledger.try_reserve(bytes, available.await?) {
+            available = looking.await?;
+            if let Some(room) = ledger.try_reserve(bytes, available) {
                 return Ok(room);
             }
             if !evict_one(shared).await {
@@ -48,10 +50,13 @@ pub(crate) async fn reserve(shared: &Arc<Shared>, name: OwnName, bytes: u64, nee
             }
         }
     };
-    tokio::time::timeout(waited, room).await.unwrap_or_else(|_| {
-        let unclaimed = shared.unclaimed_bytes();
-        Err(Error::NoRoom { name, needed, waited, unclaimed })
-    })
+    if let Ok(room) = tokio::time::timeout(waited, room).await {
+        return room;
+    }
+    let unclaimed = shared.unclaimed_bytes();
+    let is_for_the_disk = ledger.is_within_quota(bytes);
+    let disk = available.filter(|_| is_for_the_disk).map(|available| (available, shared.options.keep_free_bytes));
+    Err(Error::NoRoom { name, needed, waited, unclaimed, disk })
 }
 
 /// Evicts what was used least recently of all that nobody holds, and returns whether there was such a thing. Where there is

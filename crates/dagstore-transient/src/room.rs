@@ -49,6 +49,12 @@ impl Ledger {
         Room { ledger: Arc::clone(self), held: Mutex::new(Sums { taken: bytes, unwritten: 0 }) }
     }
 
+    /// Whether so much more would be within the quota.
+    pub(crate) fn is_within_quota(&self, bytes: u64) -> bool {
+        let taken = self.sums.lock().taken.checked_add(bytes);
+        taken.is_some_and(|taken| self.quota.is_none_or(|quota| taken <= quota))
+    }
+
     /// Room for what is yet to be written, if there is as much now. `available` is what the disk has.
     pub(crate) fn try_reserve(self: &Arc<Self>, bytes: u64, available: Option<u64>) -> Option<Room> {
         let mut sums = self.sums.lock();

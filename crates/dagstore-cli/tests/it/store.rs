@@ -200,3 +200,18 @@ fn a_directory_of_go_is_taken() {
     let (error, _) = place.run(&["store", "import", other]).failed(3);
     assert!(error.contains("no directory of Go's dagstore"), "{error}");
 }
+
+/// It is only read: a store that is made in it would be written.
+#[cfg(feature = "import")]
+#[test]
+fn nothing_is_imported_into_the_directory_that_is_read() {
+    let place = Place::new();
+    let theirs = place.root().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    for store in [theirs.clone(), theirs.join("store")] {
+        let arguments = ["--dir", store.to_str().unwrap(), "store", "import", theirs.to_str().unwrap()];
+        let (error, advice) = place.run(&arguments).failed(2);
+        assert!(error.contains("which is only read") && advice.contains("another --dir"), "{error} {advice}");
+        assert_eq!(fs::read_dir(&theirs).unwrap().count(), 0);
+    }
+}

@@ -429,6 +429,30 @@ async fn a_users_own_file_serves_and_is_never_removed() {
     assert_eq!(world.copy_files(), []);
 }
 
+/// A file that isn't what was indexed would be read instead of the source for good.
+#[tokio::test]
+async fn a_file_is_held_against_the_index_before_it_is_adopted() {
+    let car = car();
+    let world = world_with(&car);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    evict(&engine).await;
+    // With the index the source isn't needed.
+    world.wire.remove("a");
+    let own = tempfile::NamedTempFile::new().unwrap();
+    let mut other = car.bytes.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    for wrong in [&other[..], &car.bytes[..car.bytes.len() - 1], &cars::numbered(64, 4096).bytes[..100], &[]] {
+        std::fs::write(own.path(), wrong).unwrap();
+        let refused = engine.adopt("a", own.path()).await.unwrap_err();
+        assert!(matches!(refused, Error::Copy { source: Copy::Unfit { .. }, .. }), "{refused:?}");
+        assert_eq!(engine.copies(), []);
+    }
+    std::fs::write(own.path(), &car.bytes).unwrap();
+    engine.adopt("a", own.path()).await.unwrap();
+    read_all(&engine, "a", &car).await;
+}
+
 #[tokio::test]
 async fn a_store_without_copies_says_so() {
     let car = car();

@@ -235,7 +235,7 @@ impl Chunks {
         let needed = ENTRY_BYTES as u64;
         let room = shared.ledger.try_reserve(needed, None).ok_or_else(|| {
             let (name, unclaimed) = (self.name, shared.unclaimed_bytes());
-            Error::NoRoom { name, needed, waited: Duration::ZERO, unclaimed }
+            Error::NoRoom { name, needed, waited: Duration::ZERO, unclaimed, disk: None }
         })?;
         // What an entry of the table stands for has to be there, or the reading of the table ends before the pin.
         let synced = append(file_system, &paths.chunks, data_bytes, &[]).and_then(|mut data| {

@@ -1,6 +1,6 @@
 //! `dagstore store import`: a directory of Go's dagstore.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dagstore::{Dagstore, Directory, Mode, ShardState};
@@ -84,6 +84,17 @@ impl Import {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|error| super::no_file(path, error));
         let directory = absolute(&self.directory)?;
+        if is_within(&context.directory, &directory) {
+            let text = format!(
+                "the store's directory {} is in {}, which is only read",
+                context.directory.display(),
+                directory.display()
+            );
+            return Err(Failure::of_text(Code::Usage, text).advise("another --dir").into());
+        }
+        if let Some(root) = &self.fs_root {
+            std::fs::metadata(root).map_err(|error| super::no_file(root, error))?;
+        }
         let mapping = Mapping {
             fs_root: self.fs_root.as_ref().map(absolute).transpose()?,
             moved: self.moved.clone(),
@@ -175,6 +186,14 @@ impl Import {
             notes,
         }
     }
+}
+
+/// Whether a directory is in another one, or will be when it is made.
+fn is_within(inner: &Path, outer: &Path) -> bool {
+    let Ok(outer) = outer.canonicalize() else { return false };
+    let Ok(inner) = std::path::absolute(inner) else { return false };
+    let real = inner.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    real.is_some_and(|real| real.starts_with(outer))
 }
 
 /// Writes the records while nobody has the store open.
