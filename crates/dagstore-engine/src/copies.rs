@@ -254,10 +254,22 @@ pub(crate) async fn collect(core: &Core, options: GcOptions) -> Result<GcReport>
     let before = copies.list();
     let orphans = orphans(core, &before);
     let named = |name: &OwnName| !orphans.contains(&name.registration);
+    if !options.dry_run {
+        // A pin ends with its shard. A power cut can bring the copy of a shard back that was destroyed, with its pin.
+        for info in before.iter().filter(|info| info.is_pinned && orphans.contains(&info.name.registration)) {
+            // Where it stays pinned, the collection below says so.
+            let _unpinned = copies.unpin(info.name).await;
+        }
+    }
     let collected = copies.gc(named, options.dry_run).await.map_err(Error::Copies)?;
     for entry in collected.entries {
         match entry.kept {
             None => report.copies_removed += 1,
+            // It would be unpinned first.
+            Some(dagstore_transient::Reason::Pinned) if options.dry_run => {
+                report.copies_removed += 1;
+                report.copy_bytes += entry.bytes;
+            }
             Some(dagstore_transient::Reason::Named) => {}
             Some(reason) => report.kept.push(kept(&entry.name, &reason)),
         }

@@ -161,8 +161,7 @@ impl Engine {
         let (mut committer, mut keepers) = (None, Vec::new());
         if core.options.mode == Mode::Active {
             committer = Some(core.runtime.spawn(committer::run(core.clone(), committing)));
-            keepers.push(core.runtime.spawn(rest::run(core.clone())));
-            keepers.push(core.runtime.spawn(retry::run(core.clone())));
+            keepers = keep(&core);
             let shared = core.clone();
             core.spawn(async move {
                 let report = resume::resume(shared, loaded.unfinished).await;
@@ -385,6 +384,15 @@ impl Engine {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Starts the tasks that go on for ever.
+fn keep(core: &Arc<Core>) -> Vec<JoinHandle<()>> {
+    vec![
+        core.runtime.spawn(rest::run(core.clone())),
+        core.runtime.spawn(retry::run(core.clone())),
+        core.runtime.spawn(inverted::ask_again(core.clone())),
+    ]
 }
 
 impl Core {

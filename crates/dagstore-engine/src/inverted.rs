@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 pub(crate) use self::fill::{add_if_indexed, fill};
 pub(crate) use self::leftovers::{collect_leftovers, note_leftovers};
 pub(crate) use self::locate::{locate, unavailable};
+pub(crate) use self::patience::ask_again;
 use self::patience::{Troubles, patiently};
 
 use crate::core::Core;

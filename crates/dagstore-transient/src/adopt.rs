@@ -57,7 +57,12 @@ async fn adopt_in_turn(
         let sidecar = { shared.state.lock().slots.get(&id).map_or(sidecar.clone(), |slot| slot.marks.on(&sidecar)) };
         room.shrink_to(needed);
         let paths = shared.paths(id);
-        sidecar.replace(&*shared.file_system, &paths)?;
+        let replaced = sidecar.replace(&*shared.file_system, &paths);
+        if replaced.is_err() && remove_file(&*shared.file_system, &paths.sidecar).is_err() {
+            // It may have got its name before the failure, and takes its room for as long as it can't be removed.
+            shared.keep_stray(&paths.sidecar, needed);
+        }
+        replaced?;
         shared.forget_strays(&[&paths.sidecar]);
         let mut state = shared.state.lock();
         let slot = state.slots.get_mut(&id).filter(|slot| matches!(slot.held, Held::Nothing));

@@ -56,6 +56,12 @@ impl Shared {
         }
     }
 
+    /// A file that could not be removed counts with so many bytes.
+    pub(crate) fn keep_stray(&self, file: &Path, bytes: u64) {
+        let room = self.ledger.existing(bytes);
+        self.state.lock().strays.insert(file_name(file).into_owned(), room);
+    }
+
     /// Whether one of the files is there that nobody claims.
     pub(crate) fn has_strays(&self, files: &[&Path]) -> bool {
         let state = self.state.lock();

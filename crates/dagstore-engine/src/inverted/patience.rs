@@ -14,6 +14,9 @@ use crate::task::Task;
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(10);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a datastore that refused rows is asked whether it still does.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// What is wrong with the datastore of the rows.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
@@ -62,6 +65,19 @@ pub(super) async fn patiently<F: Future<Output = Result<(), IndexError>>>(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Asks the datastore again, for ever, while it is known to refuse rows: nobody else may have any to write.
+pub(crate) async fn ask_again(core: Arc<Core>) {
+    let Some(inverted) = &core.inverted else { return };
+    loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        if inverted.degraded().is_some() {
+            let sync = || async { inverted.index.datastore().sync().await.map_err(IndexError::Rows) };
+            // What fails is known by now.
+            let _still_degraded = patiently(&core, None, sync).await;
+        }
     }
 }
 

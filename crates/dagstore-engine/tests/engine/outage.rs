@@ -99,3 +99,15 @@ async fn a_deadline_beyond_what_a_clock_can_tell_is_none() {
     answered("the registration", engine.register("a", URL).into_future()).await.unwrap();
     read_all(&engine, "a", &world.car).await;
 }
+
+/// Nobody has a row to write any more, and yet it is found out that they could be written.
+#[tokio::test(start_paused = true)]
+async fn rows_that_can_be_written_again_are_no_trouble_any_more() {
+    let world = World::new();
+    let engine = world.open().await;
+    world.inverted.fail_writes(ErrorClass::Transient, 0, u64::MAX);
+    engine.register("a", URL).await.unwrap_err();
+    assert!(engine.degraded().is_some());
+    world.inverted.heal();
+    until("it is known that rows can be written", || engine.degraded().is_none()).await;
+}

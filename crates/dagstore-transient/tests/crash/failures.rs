@@ -75,3 +75,23 @@ async fn any_call_may_fail() {
         assert!(call > 80, "a life of {call} calls");
     }
 }
+
+/// An adoption that fails at any call leaves nothing that isn't counted.
+#[tokio::test]
+async fn any_call_of_an_adoption_may_fail() {
+    let own = tempfile::NamedTempFile::new().unwrap();
+    for for_ever in [false, true] {
+        for call in 1.. {
+            let directory = tempfile::tempdir().unwrap();
+            let file_system = FaultyFileSystem::new(call, for_ever);
+            let Ok(copies) = open_on(Arc::new(file_system.clone()), directory.path()) else { continue };
+            let adopted = copies.adopt_foreign(name(1), own.path(), None).await;
+            let (used, on_disk) = (copies.used_bytes(), disk_use(directory.path()));
+            assert!(used >= on_disk, "call {call}, for ever {for_ever}: {on_disk} bytes on disk, and {used} counted");
+            if !file_system.has_failed() {
+                adopted.unwrap();
+                break;
+            }
+        }
+    }
+}
