@@ -21,6 +21,7 @@ mod test;
 mod tidy;
 mod verify;
 mod workspace;
+mod world;
 
 use std::process::ExitCode;
 
@@ -80,6 +81,10 @@ enum Command {
     },
     /// Kills stores by SIGKILL at named moments, opens them again, and looks at what is left.
     Killpoints(killpoints::Arguments),
+    /// Does every operation of a store with the N-th call to disk or datastore failing, for each N, once and from then on.
+    Errors(world::Arguments),
+    /// Does every operation of a store with the power cut at every moment, opens it again, and cuts that once more.
+    Cuts(world::Arguments),
     /// Runs the fuzz targets, each until its time is up or it finds something; needs Linux and a C++ compiler.
     Fuzz(fuzz::Arguments),
     /// Lists the faults of the original, or plants them to see that their tests fail.
@@ -144,6 +149,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
             simulate::run(&workspace, &numbers, verbose).map(|()| true)
         }
         Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments).map(|()| true),
+        Command::Errors(arguments) => world::run(&workspace, "errors", &arguments).map(|()| true),
+        Command::Cuts(arguments) => world::run(&workspace, "cuts", &arguments).map(|()| true),
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),

@@ -1,8 +1,10 @@
 //! What tests and benches need: makers of CAR files, and parts that fail or wait on purpose.
 //!
 //! * [`cars`] makes CAR files with known blocks.
+//! * [`FailingDatastore`] fails the call that [`Faults`] say.
 //! * [`FaultyDatastore`] counts, and fails or panics when it is told to.
 //! * [`FaultyFileSystem`] fails the call that it is told to, or is full.
+//! * [`power`] is a disk and a datastore in memory that know what a power cut would leave of them.
 //! * [`full_disk`] makes a small disk and fills it under a datastore.
 //! * [`GatedMount`] serves bytes from memory, lets readers wait at a gate, and can go missing or change.
 //! * [`HangingMount`] is never opened.
@@ -18,6 +20,8 @@
 
 pub mod cars;
 mod datastore;
+mod failing;
+mod faults;
 mod file_system;
 pub mod full_disk;
 mod hanging;
@@ -25,12 +29,15 @@ mod held;
 mod mount;
 #[cfg(unix)]
 pub mod postgres;
+pub mod power;
 mod remote;
 mod skip;
 mod slow;
 mod wire;
 
 pub use datastore::FaultyDatastore;
+pub use failing::FailingDatastore;
+pub use faults::{Call, Fault, Faults};
 pub use file_system::FaultyFileSystem;
 pub use hanging::HangingMount;
 pub use held::HeldDatastore;

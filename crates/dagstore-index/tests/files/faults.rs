@@ -1,11 +1,8 @@
 //! Every call of the file system fails once, and from every call on all fail.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use dagstore_fs::{DirectoryEntry, FileSystem, ReadAt, RealFileSystem, WriteFile};
 use dagstore_index::conformance::KEY;
 use dagstore_index::{Error, FsIndexRepo, IndexBuilder, IndexRepo, IndexSummary, Result};
 
@@ -153,8 +150,8 @@ fn look_ups_tell_of_failed_reads() {
         // are five, each of which is read once where it is mapped.
         for failing in 2..20 {
             let faulty = FaultyFileSystem::new(failing, false);
-            let file_system = WithMaps(faulty.clone());
-            let repo = open_repo(Arc::new(file_system), directory.path(), usize::MAX).unwrap().with_mapping(is_mapped);
+            let repo =
+                open_repo(Arc::new(faulty.clone()), directory.path(), usize::MAX).unwrap().with_mapping(is_mapped);
             let (mut failures, mut opened) = (0, repo.open(meta(1).name));
             if opened.is_err() {
                 failures += 1;
@@ -185,7 +182,7 @@ fn a_walk_tells_of_failed_reads() {
         publish(&real_repo(directory.path(), usize::MAX), 1, &blocks).unwrap();
         for read in 0..4 {
             // The directory and the opening take five calls.
-            let file_system = WithMaps(FaultyFileSystem::new(6 + read, true));
+            let file_system = FaultyFileSystem::new(6 + read, true);
             let repo = open_repo(Arc::new(file_system), directory.path(), usize::MAX).unwrap().with_mapping(is_mapped);
             let found: Vec<_> = repo.open(meta(1).name).unwrap().unwrap().fingerprints(KEY).take(100_000).collect();
             let (last, before) = found.split_last().unwrap();
@@ -193,60 +190,5 @@ fn a_walk_tells_of_failed_reads() {
             assert_eq!(before.len() as u64, read * 64 * 46);
             assert!(before.iter().all(Result::is_ok));
         }
-    }
-}
-
-/// A file system that fails, with real maps beside reads that fail.
-#[derive(Debug)]
-struct WithMaps(FaultyFileSystem);
-
-#[derive(Debug)]
-struct WithMap(Arc<dyn ReadAt>, Arc<dyn ReadAt>);
-
-impl ReadAt for WithMap {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn bytes(&self) -> Option<&Bytes> {
-        self.1.bytes()
-    }
-}
-
-impl FileSystem for WithMaps {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        self.0.open(path)
-    }
-
-    fn open_mapped(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        Ok(Arc::new(WithMap(self.0.open(path)?, RealFileSystem.open_mapped(path)?)))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        self.0.create(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.0.create_directory(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        self.0.list(directory)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.0.sync_directory(directory)
     }
 }

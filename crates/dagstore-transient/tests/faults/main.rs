@@ -5,5 +5,4 @@ mod chunks;
 #[path = "../common/mod.rs"]
 mod common;
 mod copies;
-mod disk;
 mod power;

@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use dagstore_testkit::power::{FileImage, PowerDisk};
 use dagstore_transient::{Copies, Error};
 
 use crate::common::{Source, content, mount, name, open_on, read, remote, small_chunks, until};
-use crate::disk::{Disk, Image};
 
 const FOLDER: &str = "copies";
 
-fn open(disk: &Disk) -> Copies {
+fn open(disk: &PowerDisk) -> Copies {
     open_on(Arc::new(disk.clone()), Path::new(FOLDER)).unwrap()
 }
 
 /// Whatever the cut left: what is there is the content, what isn't can be fetched, and all of it is claimed by somebody.
-async fn check(image: &Image, contents: [&Vec<u8>; 2], source: &Arc<Source>) {
+async fn check(image: &FileImage, contents: [&Vec<u8>; 2], source: &Arc<Source>) {
     let shown: Vec<_> = image.iter().map(|(path, bytes)| (path, bytes.len())).collect();
-    let disk = Disk::of(image);
+    let disk = PowerDisk::of(image);
     let copies = open(&disk);
     match copies.local(name(1), None).await {
         Ok(lease) => assert!(contents.contains(&&read(&lease)), "another content: {shown:?}"),
@@ -40,7 +40,7 @@ async fn check(image: &Image, contents: [&Vec<u8>; 2], source: &Arc<Source>) {
 
 #[tokio::test]
 async fn fault_10_a_power_cut_at_any_moment_leaves_the_content_or_nothing() {
-    let disk = Disk::default();
+    let disk = PowerDisk::default();
     let [old, new] = [content(1, 30_000), content(2, 21_000)];
     let source = Source::new(old.clone(), Some("v1"));
     let copies = open(&disk);
@@ -63,17 +63,17 @@ async fn fault_10_a_power_cut_at_any_moment_leaves_the_content_or_nothing() {
 
 #[tokio::test]
 async fn a_cut_costs_no_more_than_what_came_since_the_last_checkpoint() {
-    let disk = Disk::default();
+    let disk = PowerDisk::default();
     let data = content(3, 60_000);
     let source = Source::new(data.clone(), Some("v1"));
     drop(open(&disk).fetch(name(1), mount(&source), None, None).await.unwrap());
     let mut least = u64::MAX;
     for image in disk.images() {
         let before = source.given();
-        let copy = open(&Disk::of(&image)).fetch(name(1), mount(&source), None, None).await.unwrap();
+        let copy = open(&PowerDisk::of(&image)).fetch(name(1), mount(&source), None, None).await.unwrap();
         assert!(read(&copy) == data);
         let again = source.given() - before;
-        let largest = image.values().map(Vec::len).max().unwrap_or(0) as u64;
+        let largest = image.values().map(|bytes| bytes.len()).max().unwrap_or(0) as u64;
         // A piece of 4,000 bytes may be on its way, beside the 8,000 up to a checkpoint.
         assert!(again + largest <= 60_000 + 12_000, "{again} bytes again, and {largest} were there");
         least = least.min(again);
@@ -84,10 +84,10 @@ async fn a_cut_costs_no_more_than_what_came_since_the_last_checkpoint() {
 /// A life of chunks: written twice, pinned, of another content, replaced by a copy.
 #[tokio::test]
 async fn fault_10_a_power_cut_at_any_moment_leaves_chunks_of_the_content_or_none() {
-    let disk = Disk::default();
+    let disk = PowerDisk::default();
     let [old, new] = [content(4, 5_500), content(5, 4_500)];
     let source = Source::new(old.clone(), Some("v1"));
-    let open = |disk: &Disk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
+    let open = |disk: &PowerDisk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
     let copies = open(&disk);
     let written = async |bytes: u64| {
         until("it is written", || copies.list().last().is_some_and(|info| info.done == bytes)).await;
@@ -113,7 +113,7 @@ async fn fault_10_a_power_cut_at_any_moment_leaves_chunks_of_the_content_or_none
         let shown: Vec<_> = image.iter().map(|(path, bytes)| (path, bytes.len())).collect();
         for (data, validator) in [(&new, "v2"), (&old, "v1")] {
             let source = Source::new(data.clone(), Some(validator));
-            let disk = Disk::of(image);
+            let disk = PowerDisk::of(image);
             let copies = open(&disk);
             let reader = remote(&copies, 1, &source).await;
             assert!(reader.read(0, data.len()).await.unwrap() == *data, "another content: {shown:?}");
@@ -131,9 +131,9 @@ async fn fault_10_a_power_cut_at_any_moment_leaves_chunks_of_the_content_or_none
 
 #[tokio::test]
 async fn a_pin_of_chunks_survives_a_power_cut_with_what_it_pins() {
-    let disk = Disk::default();
+    let disk = PowerDisk::default();
     let source = Source::new(content(6, 5_500), Some("v1"));
-    let open = |disk: &Disk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
+    let open = |disk: &PowerDisk| Copies::open(Arc::new(disk.clone()), Path::new(FOLDER), small_chunks()).unwrap();
     let copies = open(&disk);
     let reader = remote(&copies, 1, &source).await;
     reader.read(0, 3_000).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_pin_of_chunks_survives_a_power_cut_with_what_it_pins() {
     copies.pin(name(1)).await.unwrap();
     let least = disk.least();
     assert!(!before.contains(&least), "the pin has written nothing");
-    let copies = open(&Disk::of(&least));
+    let copies = open(&PowerDisk::of(&least));
     let info = copies.list().remove(0);
     assert_eq!((info.is_pinned, info.done), (true, 3_000));
 }
