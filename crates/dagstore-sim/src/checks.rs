@@ -69,11 +69,11 @@ impl Run {
         let disk = self.world.disk.lock();
         let differs = info.and_then(|info| {
             let place = shard_place(info.registration.0);
-            let record = disk.durable.get(&place).and_then(|value| value.record.as_deref());
+            let record = disk.durable().get(&place).and_then(|value| value.record.as_deref());
             let is_same = record.is_some_and(|record| same(info, record));
             (!is_same && !disk.is_unsure(&place)).then(|| format!("{info:?}\n    is on the disk: {record:?}"))
         });
-        let extra = extra_row(&disk, &disk.durable, &name(key), info, true);
+        let extra = extra_row(&disk, disk.durable(), &name(key), info, true);
         drop(disk);
         if let Some(what) = differs {
             self.world.breaks("I12", || what);
@@ -104,7 +104,7 @@ impl Run {
 
     fn check_row_at_rest(&self, key: usize, info: Option<&ShardInfo>) {
         let disk = self.world.disk.lock();
-        for (image, which) in [(&disk.current, "read from"), (&disk.durable, "durable on")] {
+        for (image, which) in [(disk.current(), "read from"), (disk.durable(), "durable on")] {
             let differs = info.filter(|info| {
                 let record = image.get(&shard_place(info.registration.0)).and_then(|value| value.record.as_deref());
                 !record.is_some_and(|record| same(info, record))
@@ -164,7 +164,7 @@ impl Run {
         }
         let rows = {
             let disk = self.world.disk.lock();
-            [rows_of(&disk.current), rows_of(&disk.durable)]
+            [rows_of(disk.current()), rows_of(disk.durable())]
         };
         for rows in &rows {
             for (registration, wanted) in &wanted {
@@ -201,7 +201,7 @@ impl Run {
         let Some(process) = &self.process else { return };
         let shards = process.engine.shards();
         let disk = self.world.disk.lock();
-        let rows: Vec<_> = shard_rows(&disk.current).map(|(_, record)| record.clone()).collect();
+        let rows: Vec<_> = shard_rows(disk.current()).map(|(_, record)| record.clone()).collect();
         drop(disk);
         let differs = rows.iter().find(|row| !shards.iter().any(|info| same(info, row)));
         if let Some(row) = differs {

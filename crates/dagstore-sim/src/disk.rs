@@ -6,9 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dagstore_codec::{Codecs, Row};
 use dagstore_datastore::{Batch, Durability, ErrorClass, Namespace};
+use dagstore_testkit::power::{Changes, LossyRows};
 use dagstore_types::ShardRecord;
 
 use crate::rng::Rng;
+
+pub(crate) use dagstore_testkit::power::Place;
 
 /// Where shards' records are, by registration number.
 pub(crate) const SHARDS: &str = "shards";
@@ -19,9 +22,6 @@ pub(crate) struct Value {
     pub(crate) bytes: Bytes,
     pub(crate) record: Option<Arc<ShardRecord>>,
 }
-
-/// A row's place.
-pub(crate) type Place = (Namespace, Vec<u8>);
 
 /// One row's change; `None` deletes.
 pub(crate) type Change = (Place, Option<Value>);
@@ -43,12 +43,8 @@ pub(crate) struct Failing {
 pub(crate) struct Disk {
     /// Which process may write. What is left of an earlier one must not.
     pub(crate) process: u64,
-    /// What is there after a crash, whatever else is lost.
-    pub(crate) durable: Image,
-    /// What is read.
-    pub(crate) current: Image,
-    /// Batches that are in `current` and not in `durable`, with their numbers.
-    buffered: Vec<(u64, Vec<Change>)>,
+    /// What is read, and what of it a crash may take back. The numbers are those of the batches.
+    rows: LossyRows<Value>,
     /// Batches whose writes haven't returned.
     flights: BTreeMap<u64, Flight>,
     /// Rows of writes that failed or were given up, until a later write of the row is durable: nobody can know what they
@@ -137,8 +133,7 @@ impl Disk {
         if let Some(flight) = self.flights.get_mut(&number) {
             flight.is_applied = true;
         }
-        change(&mut self.current, &changes);
-        self.buffered.push((number, changes));
+        self.rows.apply(number, Arc::new(changes));
         if durability == Durability::Synced {
             self.sync();
         }
@@ -161,14 +156,29 @@ impl Disk {
 
     /// Makes everything durable that was written.
     fn sync(&mut self) {
-        for (number, changes) in std::mem::take(&mut self.buffered) {
-            change(&mut self.durable, &changes);
-            for (place, _) in &changes {
-                if self.unsure.get(place).is_some_and(|unsure| *unsure < number) {
+        let synced = self.rows.sync();
+        self.are_durable(&synced);
+    }
+
+    /// Rows of these batches are known again.
+    fn are_durable(&mut self, batches: &[(u64, Changes<Value>)]) {
+        for (number, changes) in batches {
+            for (place, _) in &**changes {
+                if self.unsure.get(place).is_some_and(|unsure| unsure < number) {
                     self.unsure.remove(place);
                 }
             }
         }
+    }
+
+    /// What is there after a crash, whatever else is lost.
+    pub(crate) fn durable(&self) -> &Image {
+        self.rows.durable()
+    }
+
+    /// What is read.
+    pub(crate) fn current(&self) -> &Image {
+        self.rows.current()
     }
 
     /// A sync that the store asks for.
@@ -219,10 +229,11 @@ impl Disk {
     }
 
     fn lose(&mut self, in_flight: Vec<(u64, Vec<Change>)>, rng: &mut Rng) {
-        self.buffered.extend(in_flight);
-        self.buffered.truncate(rng.index(self.buffered.len() + 1));
-        self.sync();
-        self.current = self.durable.clone();
+        for (number, changes) in in_flight {
+            self.rows.apply(number, Arc::new(changes));
+        }
+        let kept = self.rows.lose(rng.index(self.rows.buffered() + 1));
+        self.are_durable(&kept);
     }
 
     /// Every fault ends. A handle that is done for stays so.
@@ -247,21 +258,12 @@ impl Disk {
     }
 
     pub(crate) fn has_buffered(&self) -> bool {
-        !self.buffered.is_empty()
+        self.rows.buffered() > 0
     }
 
     /// The record of a registration, as a crash leaves it at the worst.
     pub(crate) fn durable_record(&self, registration: u64) -> Option<Arc<ShardRecord>> {
-        self.durable.get(&shard_place(registration)).and_then(|value| value.record.clone())
-    }
-}
-
-fn change(image: &mut Image, changes: &[Change]) {
-    for (place, value) in changes {
-        match value {
-            Some(value) => drop(image.insert(place.clone(), value.clone())),
-            None => drop(image.remove(place)),
-        }
+        self.durable().get(&shard_place(registration)).and_then(|value| value.record.clone())
     }
 }
 

@@ -62,7 +62,7 @@ impl Run {
             }
         });
         if !self.world.is_broken() {
-            let rows = crate::disk::shard_rows(&self.world.disk.lock().durable).count();
+            let rows = crate::disk::shard_rows(self.world.disk.lock().durable()).count();
             let files = self.world.repo.lock().names().len();
             if rows + files > 0 {
                 self.world.breaks("I8", || format!("{rows} records and {files} files are left of nothing"));

@@ -10,7 +10,7 @@ use crate::world::World;
 pub(crate) fn check_changes(world: &World, changes: &[Change]) {
     for (place, value) in changes.iter().filter(|((namespace, _), _)| namespace.name() == SHARDS) {
         let disk = world.disk.lock();
-        let before = disk.current.get(place).and_then(|value| value.record.clone());
+        let before = disk.current().get(place).and_then(|value| value.record.clone());
         let is_unsure = disk.is_unsure(place);
         drop(disk);
         let after = value.as_ref().and_then(|value| value.record.clone());
@@ -71,7 +71,7 @@ fn may_follow(from: Option<ShardState>, to: Option<ShardState>) -> bool {
 /// I2: what is on the disk can be read back as a catalogue: a key has one row at most.
 pub(crate) fn check_images(world: &World) {
     let disk = world.disk.lock();
-    let twice = twice(&disk.current).or_else(|| twice(&disk.durable)).map(str::to_owned);
+    let twice = twice(disk.current()).or_else(|| twice(disk.durable())).map(str::to_owned);
     drop(disk);
     if let Some(key) = twice {
         world.breaks("I2", || format!("two records on the disk have the key {key}"));

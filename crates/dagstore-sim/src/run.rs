@@ -329,7 +329,7 @@ impl Run {
     }
 
     async fn look_paused(&mut self) {
-        let before = self.world.disk.lock().current.len();
+        let before = self.world.disk.lock().current().len();
         let Some(process) = &self.process else { return };
         let refused = process.engine.acquire(&name(0)).await;
         if !matches!(refused, Err(Error::Paused)) {
@@ -338,7 +338,7 @@ impl Run {
         if let Err(error) = process.engine.close().await {
             self.world.breaks("paused", || format!("a paused store can't be closed: {error}"));
         }
-        if self.world.disk.lock().current.len() != before {
+        if self.world.disk.lock().current().len() != before {
             self.world.breaks("paused", || "a paused store writes".to_owned());
         }
         self.process = None;

@@ -57,7 +57,7 @@ impl Datastore for SimDatastore {
         self.world.takes_time(0).await;
         self.check_read("get")?;
         let disk = self.world.disk.lock();
-        Ok(disk.current.get(&(namespace, key.to_vec())).map(|value| value.bytes.clone()))
+        Ok(disk.current().get(&(namespace, key.to_vec())).map(|value| value.bytes.clone()))
     }
 
     async fn write(&self, batch: Batch, durability: Durability) -> Result<()> {
@@ -84,7 +84,7 @@ impl Datastore for SimDatastore {
         let disk = self.world.disk.lock();
         let mut pages = Vec::new();
         for ((_, key), value) in
-            disk.current.iter().filter(|((of, key), _)| *of == namespace && key.starts_with(prefix))
+            disk.current().iter().filter(|((of, key), _)| *of == namespace && key.starts_with(prefix))
         {
             let mut page = RowPage::new();
             page.push(key, &value.bytes);
@@ -102,7 +102,7 @@ impl Datastore for SimDatastore {
         self.world.takes_time(0).await;
         self.check_read("rows")?;
         let (disk, mut page) = (self.world.disk.lock(), RowPage::new());
-        let rows = disk.current.iter().filter(|((of, key), _)| *of == namespace && key.starts_with(prefix));
+        let rows = disk.current().iter().filter(|((of, key), _)| *of == namespace && key.starts_with(prefix));
         for ((_, key), value) in rows.filter(|((_, key), _)| after.is_none_or(|after| after < key.as_slice())) {
             if page.len() >= limit || page.is_full() {
                 break;

@@ -67,8 +67,11 @@ impl<V: Clone> LossyRows<V> {
 
     /// Makes everything durable that was applied, and tells what that was.
     pub fn sync(&mut self) -> Vec<(u64, Changes<V>)> {
-        self.durable = self.current.clone();
-        std::mem::take(&mut self.buffered)
+        let synced = std::mem::take(&mut self.buffered);
+        for (_, changes) in &synced {
+            change(Arc::make_mut(&mut self.durable), changes);
+        }
+        synced
     }
 
     /// Loses all but the first so many of the batches that weren't durable, and tells which these were: they are durable now.
