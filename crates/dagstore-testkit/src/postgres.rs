@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a server that can't be started fails the test")]
 
+mod proxy;
+
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -16,6 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+pub use proxy::{Proxy, Way};
 
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -72,6 +76,21 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// The number of its first process.
+    ///
+    /// # Panics
+    /// When it has been stopped.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What `psql` makes of a statement.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dagstore_datastore::{Datastore, DatastoreExt, Durability, Error, ErrorClass, Namespace};
 use dagstore_postgres::PostgresDatastore;
+use dagstore_testkit::postgres::{Proxy, Way};
 use tokio::time::{sleep, timeout};
 
-use crate::proxy::{Proxy, Way};
 use crate::server::{self, Server, builder, url};
 
 const ROWS: Namespace = Namespace::new("rows");

@@ -6,6 +6,5 @@ mod conformance;
 mod connections;
 mod lease;
 mod outages;
-mod proxy;
 mod server;
 mod tls;

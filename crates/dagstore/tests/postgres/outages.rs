@@ -1,30 +1,19 @@
-//! A store whose catalogue a real PostgreSQL has, where there is one: outages, and two who want the same database.
-#![cfg(all(test, unix, feature = "postgres"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+//! Outages, and one who is taken over.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dagstore::mount::BytesMount;
-use dagstore::postgres::PostgresDatastore;
 use dagstore::{Dagstore, Error, ShardState};
 use dagstore_testkit::cars;
 use dagstore_testkit::postgres::Server;
 use tokio::time::{sleep, timeout};
 
-/// How long a good store may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::{PATIENCE, open};
 
 /// For how many seconds the server stands still; more with this variable of the environment.
 const OUTAGE: &str = "DAGSTORE_PG_OUTAGE_SECONDS";
-
-async fn open(server: &Server, lease: Duration, directory: &Path) -> Dagstore {
-    let builder = PostgresDatastore::builder().lease(lease).wait(PATIENCE);
-    let datastore = Arc::new(builder.open(&server.url()).await.unwrap());
-    Dagstore::builder().directory(directory).datastore(datastore).open().await.unwrap()
-}
 
 /// Registers shards one after the other, each again until the store says that it is there; returns how many are.
 async fn register_on(store: &Dagstore, writer: usize, acknowledged: &AtomicUsize, end: &AtomicUsize) -> usize {
@@ -63,7 +52,7 @@ async fn a_store_outlives_outages_of_its_server() {
     let Some(mut server) = Server::start("a_store_outlives_outages_of_its_server").await else { return };
     let folder = tempfile::tempdir().unwrap();
     let seconds = std::env::var(OUTAGE).map_or(3, |seconds| seconds.parse().unwrap());
-    let store = open(&server, Duration::from_mins(5), folder.path()).await;
+    let store = open(&server.url(), Duration::from_mins(5), folder.path()).await;
     let (acknowledged, end) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..4)
         .map(|writer| {
@@ -94,7 +83,7 @@ async fn a_store_outlives_outages_of_its_server() {
     }
     store.close().await.unwrap();
 
-    let store = open(&server, Duration::from_mins(5), folder.path()).await;
+    let store = open(&server.url(), Duration::from_mins(5), folder.path()).await;
     assert_eq!(store.quarantined(), []);
     for (writer, count) in registered.into_iter().enumerate() {
         for number in 0..count {
@@ -113,12 +102,12 @@ async fn a_store_that_was_taken_over_ends_for_good() {
     let [first_folder, second_folder] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let lease = Duration::from_secs(2);
     let mount = BytesMount::new(cars::numbered(3, 50).bytes).unwrap();
-    let first = open(&server, lease, first_folder.path()).await;
+    let first = open(&server.url(), lease, first_folder.path()).await;
     first.register_mount("early", &mount).await.unwrap();
     // The server gives the lease up, as it would where the first one's process had stood still.
     let psql = server.query("UPDATE dagstore_lease SET until = clock_timestamp() - interval '1 hour'");
     assert!(psql.status.success(), "{psql:?}");
-    let second = open(&server, lease, second_folder.path()).await;
+    let second = open(&server.url(), lease, second_folder.path()).await;
     let late = timeout(PATIENCE, first.register_mount("late", &mount)).await.unwrap();
     assert!(matches!(late, Err(Error::OwnershipLost { .. })), "{late:?}");
     let destroyed = timeout(PATIENCE, first.destroy("early")).await.unwrap();
@@ -127,7 +116,7 @@ async fn a_store_that_was_taken_over_ends_for_good() {
     drop(second.acquire("early").await.unwrap());
     assert!(matches!(first.close().await, Err(Error::OwnershipLost { .. })));
     second.close().await.unwrap();
-    let third = open(&server, lease, second_folder.path()).await;
+    let third = open(&server.url(), lease, second_folder.path()).await;
     let keys: Vec<_> = third.shards().into_iter().map(|shard| shard.key.to_string()).collect();
     assert_eq!(keys, ["early", "second"]);
     third.close().await.unwrap();
