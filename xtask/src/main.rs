@@ -3,6 +3,7 @@
 //! This file holds the arguments only; each command is a module of its own name.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people: its output is its purpose")]
 
+mod backends;
 mod bench;
 mod cargo;
 mod ci;
@@ -20,6 +21,8 @@ mod tally;
 mod test;
 mod tidy;
 mod verify;
+#[cfg(unix)]
+mod without_cpp;
 mod workspace;
 mod world;
 
@@ -58,6 +61,9 @@ enum Command {
         #[arg(long)]
         lean: bool,
     },
+    /// Checks that the facade with redb alone builds without a C++ compiler and without libclang.
+    #[cfg(unix)]
+    WithoutCpp,
     /// Formats the code and applies the corrections that clippy is sure of.
     Fix,
     /// Checks the rules that no compiler knows: layers, sizes, headers, dependencies and more.
@@ -140,6 +146,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Test { lean, arguments } => test::run(&workspace, lean, &arguments),
         Command::Verify { lean } => verify::run(&workspace, lean),
+        #[cfg(unix)]
+        Command::WithoutCpp => without_cpp::run(&workspace).map(|()| true),
         Command::Fix => fix::run(&workspace).map(|()| true),
         Command::Tidy => tidy::run(&workspace),
         Command::Docs => docs::run(&workspace).map(|()| true),

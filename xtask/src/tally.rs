@@ -75,6 +75,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// For the output of a program that cargo doesn't name.
+    pub(crate) fn of(program: &str) -> Self {
+        Self { program: program.to_owned(), ..Self::default() }
+    }
+
     /// Takes in one line.
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim();

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::backends;
 use crate::cargo::Cargo;
 use crate::selection::Selection;
 use crate::setup;
@@ -30,11 +31,17 @@ pub(crate) fn run(workspace: &Workspace, is_lean: bool, arguments: &[String]) ->
     let lean = if is_all { simulate::without(selection.lean()) } else { selection.lean() };
     let mut tally = stage(workspace, &lean, arguments)?;
     if is_all {
+        tally.add(backends::stage(workspace, &lean, &backends::LEAN)?);
         tally.add(simulate::stage(workspace)?);
     }
     if let Some(crates) = selection.rocksdb().filter(|_| !is_lean) {
         match setup::run(workspace) {
-            Ok(()) => tally.add(stage(workspace, &crates, arguments)?),
+            Ok(()) => {
+                tally.add(stage(workspace, &crates, arguments)?);
+                if is_all {
+                    tally.add(backends::stage(workspace, &backends::with_engine(crates), &backends::ROCKSDB)?);
+                }
+            }
             Err(error) => tally.add_failure(format!("the set-up for RocksDB: {error:#}")),
         }
     }
@@ -63,20 +70,30 @@ pub(crate) fn stage_with(
     arguments: &[String],
     variables: &[(&str, &str)],
 ) -> Result<Tally> {
-    let log = fresh_skip_log(workspace)?;
     let mut command = Cargo::new(workspace).command(["test", "--no-fail-fast"]);
-    command.args(selection).envs(variables.iter().copied()).env(SKIP_LOG_VARIABLE, &log).stdin(Stdio::null());
+    command.args(selection).envs(variables.iter().copied());
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }
-    println!("test: cargo test --no-fail-fast {}", selection.join(" "));
+    counted(workspace, command, &format!("cargo test --no-fail-fast {}", selection.join(" ")))
+}
+
+/// Runs tests, their output going on to ours, and counts them. `title` is the name of those of which cargo says nothing.
+///
+/// # Errors
+///
+/// When the command can't be started; failed tests are in the tally.
+pub(crate) fn counted(workspace: &Workspace, mut command: Command, title: &str) -> Result<Tally> {
+    let log = fresh_skip_log(workspace)?;
+    command.env(SKIP_LOG_VARIABLE, &log).stdin(Stdio::null());
+    println!("test: {title}");
     // One pipe for both: cargo names the programs on the one, their tests report on the other.
     let (output, input) = std::io::pipe().context("making a pipe")?;
     command.stdout(input.try_clone()?).stderr(input);
     let mut child = command.spawn().with_context(|| format!("starting {}", shell::describe(&command)))?;
     // The command holds the pipe's other end, which would never be closed.
     drop(command);
-    let mut reader = Reader::default();
+    let mut reader = Reader::of(title);
     copy_lines(BufReader::new(output), &mut reader)?;
     let succeeded = child.wait()?.success();
     let skipped = fs::read_to_string(&log).with_context(|| format!("reading {}", log.display()))?;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use crate::backends;
 use crate::cargo::Cargo;
 use crate::faults;
 use crate::fuzz;
@@ -14,6 +15,8 @@ use crate::simulate;
 use crate::tally::Tally;
 use crate::test;
 use crate::tidy;
+#[cfg(unix)]
+use crate::without_cpp;
 use crate::workspace::Workspace;
 
 /// What a run may do beside checking.
@@ -48,7 +51,11 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.step("format", || shell::run(&mut Cargo::plain(workspace).command(["fmt", "--all", "--check"])));
     steps.step("tidy", || if tidy::run(workspace)? { Ok(()) } else { bail!("see above") });
     steps.step("clippy, lean crates", || clippy(workspace, &selection.lean()));
-    steps.tests("tests, lean crates", || test::stage(workspace, &simulate::without(selection.lean()), &[]));
+    #[cfg(unix)]
+    steps.step("facade without C++", || without_cpp::run(workspace));
+    let lean = simulate::without(selection.lean());
+    steps.tests("tests, lean crates", || test::stage(workspace, &lean, &[]));
+    steps.tests("engine, other backends", || backends::stage(workspace, &lean, &backends::LEAN));
     steps.tests("simulation", || simulate::stage(workspace));
     if mode != Mode::Lean {
         match fuzz::missing() {
@@ -64,6 +71,8 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
         if steps.step("set-up for RocksDB", || prepare(workspace, mode)) {
             steps.step("clippy, crates with RocksDB", || clippy(workspace, &crates));
             steps.tests("tests, crates with RocksDB", || test::stage(workspace, &crates, &[]));
+            let with_engine = backends::with_engine(crates);
+            steps.tests("engine, RocksDB", || backends::stage(workspace, &with_engine, &backends::ROCKSDB));
             documented = selection.everything();
         } else {
             println!("verify: nothing with RocksDB is checked");

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, MemoryDatastore, Namespace, Result, RowStream};
+use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, Namespace, Result, RowStream};
 use dagstore_engine::{Engine, Error, Options};
 use dagstore_fs::OwnName;
 use dagstore_index::{IndexMeta, IndexRepo};
@@ -23,11 +23,11 @@ use super::support::*;
 
 /// A datastore that carries out what was begun even if nobody waits for it any more, as those on a disk do, and that
 /// makes everybody wait.
-#[derive(Debug, Clone, Default)]
-struct SteadyDatastore(Arc<MemoryDatastore>);
+#[derive(Debug, Clone)]
+struct SteadyDatastore(Arc<dyn Datastore>);
 
 impl SteadyDatastore {
-    async fn begin<T, W>(&self, work: impl FnOnce(Arc<MemoryDatastore>) -> W) -> Result<T>
+    async fn begin<T, W>(&self, work: impl FnOnce(Arc<dyn Datastore>) -> W) -> Result<T>
     where
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
@@ -80,7 +80,7 @@ impl Datastore for SteadyDatastore {
 /// A world with a datastore that makes everybody wait.
 pub(super) fn steady_world() -> World {
     let mut world = World::new();
-    world.datastore = FaultyDatastore::new(Arc::new(SteadyDatastore::default()));
+    world.datastore = FaultyDatastore::new(Arc::new(SteadyDatastore(world.disk())));
     world
 }
 

@@ -1,14 +1,12 @@
 //! Which shards have a block: told when they are Available, and not before or after.
 
 use std::future::IntoFuture;
-use std::sync::Arc;
 
 use dagstore_car::RawCid;
-use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, MemoryDatastore, Namespace};
+use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, Namespace};
 use dagstore_engine::{Engine, Error, Options, Parts};
 use dagstore_fs::OwnName;
-use dagstore_index::conformance::KEY;
-use dagstore_index::{IndexRepo, InvertedIndex};
+use dagstore_index::IndexRepo;
 use dagstore_testkit::cars;
 use dagstore_types::{Attempt, Registration, ShardKey, ShardState};
 use futures_util::{StreamExt, TryStreamExt};
@@ -185,8 +183,8 @@ async fn a_record_that_comes_back_from_quarantine_has_its_rows() {
     let (row, value) = page.iter().next().unwrap();
     world.datastore.put(SHARDS, row, &value[..value.len() - 1]).await.unwrap();
     // Filled while the record can't be read.
-    let rows = Arc::new(MemoryDatastore::default());
-    let parts = Parts { inverted: Some(InvertedIndex::new(rows, KEY)), ..world.parts() };
+    let other = World::new();
+    let parts = Parts { inverted: other.parts().inverted, ..world.parts() };
     let engine = Engine::open(parts, Options::default()).await.unwrap();
     engine.resumed().await.unwrap();
     assert!(shards_with(&engine, &world.car.roots[0]).await.is_empty());

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use dagstore_backends::Disk;
 use dagstore_codec::{Codec, Codecs, encode_row};
 use dagstore_datastore::{Datastore, DatastoreExt, Namespace, RowPage};
 use dagstore_engine::{Engine, Error, LocalCopies, Mode, Options, Parts, ShardAccessor};
@@ -20,6 +21,9 @@ use dagstore_types::{ErrorKind, ShardRecord, ShardState, UnixMillis};
 use futures_util::{FutureExt, TryStreamExt};
 use tempfile::TempDir;
 
+#[path = "backends.rs"]
+mod backends;
+
 pub(crate) const URL: &str = "gated:shard";
 
 /// Where the engine keeps its records.
@@ -30,6 +34,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What outlives a process: the disk and the source.
 pub(crate) struct World {
+    /// The database of the records, and the one of the inverted index's rows.
+    disks: [Disk; 2],
     pub(crate) datastore: FaultyDatastore,
     pub(crate) index_repo: Arc<MemoryIndexRepo>,
     /// Apart from the records, so that tests can count and disturb the one or the other.
@@ -59,10 +65,12 @@ impl World {
         let index_repo = Arc::new(MemoryIndexRepo::new());
         let (remote_template, remote) = RemoteMount::template(car.bytes.clone());
         let (wire_template, wire) = WireMount::template();
+        let disks = [backends::disk(), backends::disk()];
         Self {
-            datastore: FaultyDatastore::in_memory(),
+            datastore: FaultyDatastore::new(disks[0].datastore()),
             index_repo,
-            inverted: FaultyDatastore::in_memory(),
+            inverted: FaultyDatastore::new(disks[1].datastore()),
+            disks,
             template,
             gate,
             remote,
@@ -75,7 +83,7 @@ impl World {
             room_deadline: PATIENCE,
             clock: Arc::new(SystemClock),
             car,
-            codec: None,
+            codec: backends::codec(),
         }
     }
 
@@ -175,18 +183,25 @@ impl World {
         (engine, held)
     }
 
-    /// Ends the process without warning: nothing is closed. Returns when nothing of it runs any more.
+    /// Ends the process without warning: nothing is closed, and the [disks](Disk::crash) are opened again. Returns when
+    /// nothing of it runs any more.
     pub(crate) async fn crash(&self, engine: Engine) {
         drop(engine);
         // A reader at a shut gate would outlive the "process".
         self.gate.open();
         until("everything of the process has ended", || self.datastore.handles() == 1).await;
+        self.disks.iter().for_each(Disk::crash);
     }
 
     /// Writes a record as an earlier process may have left it. The store must have been opened once.
     pub(crate) async fn put_record(&self, record: &ShardRecord) {
         let row = encode_row(Codecs::default().writer(), record).unwrap();
         self.datastore.put(SHARDS, &record.registration.0.to_be_bytes(), &row).await.unwrap();
+    }
+
+    /// The database of the records, for a test that wraps it in something else.
+    pub(crate) fn disk(&self) -> Arc<dyn Datastore> {
+        self.disks[0].datastore()
     }
 
     /// How many rows the inverted index has.

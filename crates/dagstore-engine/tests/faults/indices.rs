@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dagstore_car::{GoIndexBuilder, IndexCodec, RawCid, v2_head};
-use dagstore_datastore::{Batch, Datastore, Durability, ErrorClass, MemoryDatastore, Namespace, RowPage, RowStream};
+use dagstore_datastore::{Batch, Datastore, Durability, ErrorClass, Namespace, RowPage, RowStream};
 use dagstore_engine::{Engine, Error, Options, Parts};
 use dagstore_fs::{OwnName, RealFileSystem};
 use dagstore_index::conformance::KEY;
@@ -149,9 +149,9 @@ async fn fault_40_removing_an_index_tells_one_thing() {
 }
 
 /// Counts reads of rows, and the largest write.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 struct Watched {
-    inner: Arc<MemoryDatastore>,
+    inner: Arc<dyn Datastore>,
     counts: Arc<(AtomicU64, AtomicU64)>,
 }
 
@@ -209,7 +209,8 @@ impl Datastore for Watched {
 #[tokio::test]
 async fn fault_42_rows_are_written_in_bounded_pieces_without_being_read() {
     const BLOCKS: u64 = 40_000;
-    let (world, rows) = (World::new(), Watched::default());
+    let world = World::new();
+    let rows = Watched { inner: Arc::new(world.inverted.clone()), counts: Arc::default() };
     let car = cars::numbered(BLOCKS, 8);
     world.gate.serve(Some(car.bytes.clone().into()));
     let inverted = Some(InvertedIndex::new(Arc::new(rows.clone()), KEY));
