@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use cargo_metadata::Message;
 
 use crate::cargo::Cargo;
+use crate::setup;
 use crate::shell;
 use crate::tally::Tally;
 use crate::test;
@@ -50,6 +51,25 @@ const FAR_SEQUENCES: (&str, &str) = ("FAR_SEQUENCES", "6");
 /// Most of the tests' time goes into waiting for disks, of which there is always another.
 const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "4");
 
+/// Runs the tests on all grounds, and nothing else; `false` where one has failed.
+///
+/// # Errors
+///
+/// As [`stage`], and when RocksDB can't be set up.
+pub(crate) fn run(workspace: &Workspace, is_lean: bool) -> Result<bool> {
+    let mut selection = with_engine(Vec::new());
+    let mut grounds = LEAN.to_vec();
+    if !is_lean {
+        setup::run(workspace)?;
+        selection.extend(["-p", "dagstore-backends", "--features", "dagstore-backends/rocksdb"].map(str::to_owned));
+        grounds.extend(ROCKSDB);
+    }
+    let tally = stage(workspace, &selection, &grounds)?;
+    tally.print_details();
+    println!("{tally}");
+    Ok(tally.is_success())
+}
+
 /// Runs the tests on each of these grounds; `selection` is what the tests before were built with, so that little or nothing
 /// is built anew.
 ///
@@ -61,13 +81,13 @@ pub(crate) fn stage(workspace: &Workspace, selection: &[String], grounds: &[Grou
     let programs = programs(workspace, selection)?;
     for ground in grounds {
         for (name, program) in &programs {
-            tally.add(run(workspace, *ground, name, program)?);
+            tally.add(run_on(workspace, *ground, name, program)?);
         }
     }
     Ok(tally)
 }
 
-fn run(workspace: &Workspace, ground: Ground, name: &str, program: &PathBuf) -> Result<Tally> {
+fn run_on(workspace: &Workspace, ground: Ground, name: &str, program: &PathBuf) -> Result<Tally> {
     let Ground { backend, codec } = ground;
     let left_out: Vec<_> = MEMORY_ONLY.iter().filter(|(of, ..)| *of == name).collect();
     let mut command = Command::new(program);

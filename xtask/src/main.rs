@@ -61,6 +61,12 @@ enum Command {
         #[arg(long)]
         lean: bool,
     },
+    /// Runs the engine's tests on every backend; `test` and `verify` do so among the others.
+    Backends {
+        /// Leaves out RocksDB.
+        #[arg(long)]
+        lean: bool,
+    },
     /// Checks that the facade with redb alone builds without a C++ compiler and without libclang.
     #[cfg(unix)]
     WithoutCpp,
@@ -146,6 +152,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Test { lean, arguments } => test::run(&workspace, lean, &arguments),
         Command::Verify { lean } => verify::run(&workspace, lean),
+        Command::Backends { lean } => backends::run(&workspace, lean),
         #[cfg(unix)]
         Command::WithoutCpp => without_cpp::run(&workspace).map(|()| true),
         Command::Fix => fix::run(&workspace).map(|()| true),

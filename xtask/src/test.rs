@@ -95,10 +95,14 @@ pub(crate) fn counted(workspace: &Workspace, mut command: Command, title: &str) 
     drop(command);
     let mut reader = Reader::of(title);
     copy_lines(BufReader::new(output), &mut reader)?;
-    let succeeded = child.wait()?.success();
+    let status = child.wait()?;
+    if !status.success() {
+        // A program that was ended by a signal has said nothing itself.
+        println!("test: {title}: {status}");
+    }
     let skipped = fs::read_to_string(&log).with_context(|| format!("reading {}", log.display()))?;
     fs::remove_file(&log).with_context(|| format!("removing {}", log.display()))?;
-    Ok(reader.finish(&skipped, succeeded))
+    Ok(reader.finish(&skipped, status.success()))
 }
 
 fn copy_lines(mut output: impl BufRead, reader: &mut Reader) -> Result<()> {
