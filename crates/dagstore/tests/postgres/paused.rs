@@ -31,7 +31,7 @@ async fn a_process_that_slept_through_its_lease_writes_nothing_more() {
     let test = "a_process_that_slept_through_its_lease_writes_nothing_more";
     let Some(mut first) = Paused::start(test, Duration::from_secs(3)).await else { return };
     first.stop().await;
-    first.is_taken_over().await;
+    first.end_by_takeover().await;
 }
 
 /// The server gives the lease up early, as after a jump of its clock: the holder that goes on believes in its lease, and only
@@ -43,7 +43,7 @@ async fn a_process_that_believes_in_its_lease_is_refused_by_the_server() {
     first.stop().await;
     let psql = first.server.query("UPDATE dagstore_lease SET until = clock_timestamp() - interval '1 hour'");
     assert!(psql.status.success(), "{psql:?}");
-    first.is_taken_over().await;
+    first.end_by_takeover().await;
 }
 
 /// A process with a store that registers one shard after the other.
@@ -104,7 +104,7 @@ impl Paused {
     }
 
     /// Another store takes the lease, and the process goes on.
-    async fn is_taken_over(mut self) {
+    async fn end_by_takeover(mut self) {
         let (folder, lease) = (tempfile::tempdir().unwrap(), Duration::from_mins(5));
         let second = open(&self.server.url(), lease, folder.path()).await;
         second.resumed().await.unwrap();
