@@ -77,19 +77,11 @@ enum Command {
     /// Prints the pages that are made from the code: the state machine's tables and its picture, and the list of faults.
     Docs,
     /// Runs the store through random sequences of events with faults and crashes, and makes the first that fails short.
-    Simulate {
-        /// The first seed; one of the moment where none is given.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// How many sequences; some where none is given.
-        #[arg(long)]
-        sequences: Option<u64>,
-        /// How many events a sequence has on the average; as in the tests where none is given.
-        #[arg(long)]
-        events: Option<u64>,
-        /// Tells all that happens in each.
-        #[arg(long)]
-        verbose: bool,
+    Simulate(simulate::Arguments),
+    /// Runs a sequence again that has failed and was kept as a file, and says whether it still fails.
+    Replay {
+        /// The file.
+        file: std::path::PathBuf,
     },
     /// Kills stores by SIGKILL at named moments, opens them again, and looks at what is left.
     Killpoints(killpoints::Arguments),
@@ -158,11 +150,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Fix => fix::run(&workspace).map(|()| true),
         Command::Tidy => tidy::run(&workspace),
         Command::Docs => docs::run(&workspace).map(|()| true),
-        Command::Simulate { seed, sequences, events, verbose } => {
-            let seed = seed.unwrap_or_else(simulate::seed);
-            let numbers = [("--seed", Some(seed)), ("--sequences", sequences), ("--events", events)];
-            simulate::run(&workspace, &numbers, verbose).map(|()| true)
-        }
+        Command::Simulate(arguments) => simulate::run(&workspace, &arguments).map(|()| true),
+        Command::Replay { file } => simulate::replay(&workspace, &file).map(|()| true),
         Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments).map(|()| true),
         Command::Errors(arguments) => world::run(&workspace, "errors", &arguments).map(|()| true),
         Command::Cuts(arguments) => world::run(&workspace, "cuts", &arguments).map(|()| true),

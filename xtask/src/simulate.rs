@@ -1,8 +1,10 @@
-//! `cargo xtask simulate`, and the share of the simulation that belongs to the tests.
+//! `cargo xtask simulate` and `replay`, and the share of the simulation that belongs to the tests.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cargo::Cargo;
 use crate::shell;
@@ -22,22 +24,71 @@ const SEQUENCES: &str = "100000";
 /// Tells the crate's test how many that are.
 const SEQUENCES_VARIABLE: &str = "DAGSTORE_SIM_SEQUENCES";
 
-/// Builds the simulation and runs it; it prints which sequence has failed, if one has.
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The first seed; one of the moment where none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// As many whole sequences as have at least so many events together.
+    #[arg(long, conflicts_with = "sequences")]
+    steps: Option<u64>,
+    /// How many sequences; some where neither is given.
+    #[arg(long)]
+    sequences: Option<u64>,
+    /// How many events a sequence has on the average; as in the tests where none is given.
+    #[arg(long)]
+    events: Option<u64>,
+    /// Tells all that happens in each.
+    #[arg(long, conflicts_with = "steps")]
+    verbose: bool,
+}
+
+/// Builds the simulation and runs it; it prints which sequence has failed, if one has, and keeps it as a file.
 ///
 /// # Errors
 ///
 /// When the build fails, or a sequence.
-pub(crate) fn run(workspace: &Workspace, numbers: &[(&str, Option<u64>)], is_verbose: bool) -> Result<()> {
-    let mut command = Cargo::plain(workspace).command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE, "--"]);
-    for (name, number) in numbers {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let Arguments { seed: wanted, steps, sequences, events, verbose } = arguments;
+    let mut command = program(workspace)?;
+    let seed = Some(wanted.unwrap_or_else(seed));
+    for (name, number) in [("--seed", &seed), ("--steps", steps), ("--sequences", sequences), ("--events", events)] {
         if let Some(number) = number {
             command.arg(name).arg(number.to_string());
         }
     }
-    if is_verbose {
+    if *verbose {
         command.arg("--verbose");
     }
     shell::run(&mut command)
+}
+
+/// Runs a sequence that was kept as a file, and says whether it still fails.
+///
+/// # Errors
+///
+/// When the build fails, the file can't be run, or its sequence still fails.
+pub(crate) fn replay(workspace: &Workspace, file: &Path) -> Result<()> {
+    // The program is started in the workspace's folder.
+    let file = std::path::absolute(file).with_context(|| format!("looking for {}", file.display()))?;
+    shell::run(program(workspace)?.arg("--replay").arg(file))
+}
+
+/// The program, to be given more arguments.
+///
+/// # Errors
+///
+/// When the target folder isn't known.
+pub(crate) fn program(workspace: &Workspace) -> Result<Command> {
+    let mut command = Cargo::plain(workspace).command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE, "--"]);
+    command.arg("--failures").arg(failures(workspace)?);
+    Ok(command)
+}
+
+/// Where sequences are kept that failed.
+fn failures(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(workspace.target_folder()?.join("simulated"))
 }
 
 /// A seed that was hardly ever used before.

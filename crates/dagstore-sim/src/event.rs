@@ -81,6 +81,33 @@ pub(crate) enum What {
     Rest,
 }
 
+impl What {
+    /// What kind of event it is, for those who count.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register",
+            Self::Acquire { .. } => "acquire",
+            Self::Rebuild { .. } => "rebuild",
+            Self::Release { .. } => "release",
+            Self::Read { .. } => "read",
+            Self::Recover { .. } => "recover",
+            Self::Destroy { .. } => "destroy",
+            Self::Collect => "collect",
+            Self::Resumed => "resumed",
+            Self::Cancel { .. } => "cancel",
+            Self::Source { .. } => "fault of a source",
+            Self::Datastore { .. } => "fault of the datastore",
+            Self::Repo { .. } => "fault of the index files",
+            Self::LoseIndex { damaged: false, .. } => "index lost",
+            Self::LoseIndex { damaged: true, .. } => "index damaged",
+            Self::Heal => "heal",
+            Self::Crash { .. } => "crash",
+            Self::Close { .. } => "close",
+            Self::Rest => "rest",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
     Eager,
@@ -190,6 +217,12 @@ impl Sequence {
             events.iter_mut().filter(|event| event.salt % 5 == 0).for_each(rebuild_instead);
         }
         Self { seed, setup, events }
+    }
+
+    /// The events of these numbers alone, in their order.
+    pub(crate) fn only(&self, kept: &[usize]) -> Self {
+        let events = kept.iter().filter_map(|number| self.events.get(*number).cloned()).collect();
+        Self { seed: self.seed, setup: self.setup, events }
     }
 }
 

@@ -24,16 +24,20 @@
 //!
 //! At the end of every sequence all faults end, every shard must be usable, and is destroyed.
 //!
+//! What broke a rule can be kept as a file and run again: `recipe.rs`.
+//!
 //! Start: `src/event.rs` for what can happen, `src/run.rs` for how.
 #![forbid(unsafe_code)]
 
 mod answers;
 mod checks;
+mod counts;
 mod disk;
 mod event;
 mod ledger;
 mod panics;
 mod process;
+mod recipe;
 mod repo;
 mod rest;
 mod rng;
@@ -45,7 +49,8 @@ mod source;
 mod store;
 mod world;
 
-pub use run::Counts;
+pub use counts::{Counts, Cut};
+pub use recipe::{Recipe, Stale};
 pub use seeds::{Known, known};
-pub use simulate::{Failure, Plan, Report, replay, simulate};
+pub use simulate::{Amount, Failure, Plan, Report, cook, replay, simulate};
 pub use world::Broken;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use dagstore_engine::ShardInfo;
 use dagstore_types::ShardState;
 
+use crate::counts::Counts;
 use crate::event::KEYS;
 use crate::process::{Call, name};
-use crate::run::{Counts, PATIENCE, Run};
+use crate::run::{PATIENCE, Run};
 
 /// How long what nobody waits for may take then.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ impl Run {
                 self.world.breaks("I8", || format!("{rows} records and {files} files are left of nothing"));
             }
         }
-        self.counts
+        std::mem::take(&mut self.counts)
     }
 
     /// Recovers a shard where that is needed, reads it, and destroys it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use dagstore_engine::{Error, Mode, ShardAccessor};
 use tokio::runtime::Runtime;
 
+use crate::counts::{Counts, Cut};
 use crate::disk::Failing;
 use crate::event::{DatastoreFault, Event, KEYS, RepoFault, Sequence, Setup, Then, What};
 use crate::ledger::{Ledger, Mark};
@@ -45,36 +46,6 @@ pub(crate) struct Held {
     pub(crate) accessor: ShardAccessor,
 }
 
-/// What was done in sequences.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Sequences.
-    pub sequences: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Sequences with a crash.
-    pub crashed: u64,
-    /// Crashes.
-    pub crashes: u64,
-    /// Faults that were ordered.
-    pub faults: u64,
-    /// Answers to calls.
-    pub answers: u64,
-}
-
-impl Counts {
-    /// Adds those of other sequences.
-    pub fn add(&mut self, other: Self) {
-        let Self { sequences, events, crashed, crashes, faults, answers } = other;
-        self.sequences += sequences;
-        self.events += events;
-        self.crashed += crashed;
-        self.crashes += crashes;
-        self.faults += faults;
-        self.answers += answers;
-    }
-}
-
 impl Run {
     /// Opens a store on an empty disk.
     ///
@@ -100,6 +71,7 @@ impl Run {
     /// Lets one event happen and looks at everything.
     pub(crate) fn step(&mut self, event: &Event) {
         self.counts.events += 1;
+        *self.counts.kinds.entry(event.what.kind()).or_default() += 1;
         self.world.reseed(event.salt);
         // Only a runtime that is entered tells its own time.
         let handle = self.runtime.handle().clone();
@@ -345,8 +317,11 @@ impl Run {
     }
 
     fn crash(&mut self, heals: bool, looks: bool) {
-        self.counts.crashed = 1;
-        self.counts.crashes += 1;
+        let cut = Cut {
+            has_waiting: self.process.as_ref().is_some_and(|process| !process.pending.is_empty()),
+            has_unsynced: self.world.disk.lock().has_buffered(),
+        };
+        self.counts.crash(cut);
         self.end();
         if heals {
             self.heal();

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::counts::Counts;
 use crate::event::Sequence;
 use crate::panics;
-use crate::run::{Counts, Run};
+use crate::recipe::{Recipe, Stale};
+use crate::run::Run;
 use crate::world::{Broken, World};
 
 /// What to run.
@@ -18,22 +19,31 @@ use crate::world::{Broken, World};
 pub struct Plan {
     /// The first seed; the next ones follow.
     pub seed: u64,
-    /// How many sequences.
-    pub sequences: u64,
+    /// How many of them.
+    pub amount: Amount,
     /// How many events a sequence has on the average.
     pub events: u64,
     /// On how many threads.
     pub threads: usize,
 }
 
+/// How much to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// So many sequences.
+    Sequences(u64),
+    /// As many whole sequences as have at least so many events together.
+    Steps(u64),
+}
+
 impl Plan {
     /// How many events a sequence has where nobody says otherwise.
     pub const EVENTS: u64 = 36;
 
-    /// So many sequences from this seed on, on all cores.
-    pub fn new(seed: u64, sequences: u64) -> Self {
+    /// So much from this seed on, on all cores.
+    pub fn new(seed: u64, amount: Amount) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { seed, sequences, events: Self::EVENTS, threads }
+        Self { seed, amount, events: Self::EVENTS, threads }
     }
 }
 
@@ -51,39 +61,34 @@ pub struct Report {
 /// A sequence that broke a rule.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// Its seed.
-    pub seed: u64,
-    /// How many events sequences have on the average: without it the seed is another sequence.
-    pub mean: u64,
+    /// The shortened sequence.
+    pub recipe: Recipe,
     /// What it broke.
     pub broken: Broken,
-    /// How many events the shortened sequence has, and how many there were.
-    pub events: (usize, usize),
+    /// How many events there were before it was made short.
+    pub events: usize,
     /// What happened in the shortened sequence.
     pub trace: Vec<String>,
 }
 
-/// Runs the sequences until one breaks a rule.
+/// Runs the sequences until one breaks a rule: always the same ones for the same plan, on however many threads, and where
+/// several break a rule, the first of them is told.
 pub fn simulate(plan: Plan) -> Report {
     let start = Instant::now();
-    let next = AtomicU64::new(0);
-    let found: Mutex<Option<Failure>> = Mutex::new(None);
+    let given_out = Mutex::new(GivenOut::default());
+    let found: Mutex<Option<(u64, Sequence, Broken)>> = Mutex::new(None);
     let total = Mutex::new(Counts::default());
     let work = || {
         let mut counts = Counts::default();
         while found.lock().is_none() {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= plan.sequences {
-                break;
-            }
-            let sequence = Sequence::of(plan.seed.wrapping_add(number), plan.events);
+            let Some((number, sequence)) = given_out.lock().next(&plan) else { break };
             let (done, broken, _) = run(&sequence, false);
             counts.add(done);
             if let Some(broken) = broken {
-                // Made short by one thread while the others end.
+                // Whoever has an earlier one is still at it.
                 let mut found = found.lock();
-                if found.is_none() {
-                    *found = Some(shrink(sequence, plan.events, broken));
+                if found.as_ref().is_none_or(|(first, ..)| number < *first) {
+                    *found = Some((number, sequence, broken));
                 }
             }
         }
@@ -94,13 +99,48 @@ pub fn simulate(plan: Plan) -> Report {
             scope.spawn(work);
         }
     });
-    Report { counts: total.into_inner(), took: start.elapsed(), failure: found.into_inner() }
+    let failure = found.into_inner().map(|(_, sequence, broken)| shrink(&sequence, plan.events, broken));
+    Report { counts: total.into_inner(), took: start.elapsed(), failure }
+}
+
+/// What the threads have taken.
+#[derive(Debug, Default)]
+struct GivenOut {
+    sequences: u64,
+    steps: u64,
+}
+
+impl GivenOut {
+    /// The next sequence and its number; none where there are enough.
+    fn next(&mut self, plan: &Plan) -> Option<(u64, Sequence)> {
+        let is_enough = match plan.amount {
+            Amount::Sequences(wanted) => self.sequences >= wanted,
+            Amount::Steps(wanted) => self.steps >= wanted,
+        };
+        if is_enough {
+            return None;
+        }
+        let number = self.sequences;
+        let sequence = Sequence::of(plan.seed.wrapping_add(number), plan.events);
+        self.sequences += 1;
+        self.steps += sequence.events.len() as u64;
+        Some((number, sequence))
+    }
 }
 
 /// Runs the sequence of one seed, and tells all that happens in it.
 pub fn replay(seed: u64, events: u64) -> (Vec<String>, Option<Broken>) {
     let (_, broken, trace) = run(&Sequence::of(seed, events), true);
     (trace, broken)
+}
+
+/// Runs the sequence of a recipe, and tells all that happens in it.
+///
+/// # Errors
+/// [`Stale`] where its seed gives another sequence by now.
+pub fn cook(recipe: &Recipe) -> Result<(Vec<String>, Option<Broken>), Stale> {
+    let (_, broken, trace) = run(&recipe.sequence()?, true);
+    Ok((trace, broken))
 }
 
 /// Runs one sequence. Returns the rule that was broken, and what happened if that is wanted.
@@ -131,19 +171,19 @@ fn run_in(world: &Arc<World>, sequence: &Sequence) -> Counts {
 }
 
 /// Drops events for as long as the sequence still breaks the same rule.
-fn shrink(mut sequence: Sequence, mean: u64, broken: Broken) -> Failure {
-    let seed = sequence.seed;
+fn shrink(sequence: &Sequence, mean: u64, broken: Broken) -> Failure {
     let all = sequence.events.len();
+    let mut kept: Vec<usize> = (0..all).collect();
     let mut size = all;
     while size > 0 {
         let mut at = 0;
         let mut is_shorter = false;
-        while at < sequence.events.len() {
-            let mut candidate = sequence.clone();
-            candidate.events.drain(at..(at + size).min(candidate.events.len()));
-            let still = run(&candidate, false).1.is_some_and(|found| found.rule == broken.rule);
+        while at < kept.len() {
+            let mut candidate = kept.clone();
+            candidate.drain(at..(at + size).min(candidate.len()));
+            let still = run(&sequence.only(&candidate), false).1.is_some_and(|found| found.rule == broken.rule);
             if still {
-                sequence = candidate;
+                kept = candidate;
                 is_shorter = true;
             } else {
                 at += size;
@@ -154,13 +194,15 @@ fn shrink(mut sequence: Sequence, mean: u64, broken: Broken) -> Failure {
             size /= 2;
         }
     }
-    let (_, last, trace) = run(&sequence, true);
-    Failure { seed, mean, broken: last.unwrap_or(broken), events: (sequence.events.len(), all), trace }
+    let (_, last, trace) = run(&sequence.only(&kept), true);
+    let broken = last.unwrap_or(broken);
+    let recipe = Recipe::new(sequence, mean, kept, broken.rule);
+    Failure { recipe, broken, events: all, trace }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { sequences, events, crashed, crashes, faults, answers } = self.counts;
+        let Counts { sequences, events, crashed, crashes, faults, answers, .. } = &self.counts;
         let seconds = self.took.as_secs_f64();
         write!(
             f,
@@ -176,12 +218,13 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, mean, broken: Broken { rule, what }, events: (left, all), trace } = self;
+        let Self { recipe, broken: Broken { rule, what }, events, trace } = self;
+        let Recipe { seed, mean, kept, .. } = recipe;
         writeln!(f, "seed {seed} breaks {rule}: {what}")?;
-        writeln!(f, "made short, {left} of {all} events:")?;
+        writeln!(f, "made short, {} of {events} events:", kept.len())?;
         for line in trace {
             writeln!(f, "  {line}")?;
         }
-        write!(f, "again: cargo xtask simulate --seed {seed} --events {mean} --sequences 1 --verbose")
+        write!(f, "all of it: cargo xtask simulate --seed {seed} --events {mean} --sequences 1 --verbose")
     }
 }
