@@ -103,8 +103,13 @@ impl Engine {
         }
         let (copies, name) = self.copied(key)?;
         // Both are held until it is pinned, so that it isn't evicted meanwhile.
-        let lease = if shard.shard().lease.is_none() { Some(self.fetch_copy(&shard, name).await?) } else { None };
-        let pinned = copies.pin(name).await;
+        let mut lease = if shard.shard().lease.is_none() { Some(self.fetch_copy(&shard, name).await?) } else { None };
+        let mut pinned = copies.pin(name).await;
+        if lease.is_none() && matches!(pinned, Err(dagstore_transient::Error::NotLocal { .. })) {
+            // What is open is a copy that was removed by force.
+            lease = Some(self.fetch_copy(&shard, name).await?);
+            pinned = copies.pin(name).await;
+        }
         drop((shard, lease));
         pinned.map_err(of_copy(key)?)
     }

@@ -58,6 +58,22 @@ async fn a_remote_shard_is_indexed_while_it_is_fetched_and_read_once() {
     assert_eq!(world.wire.counts().bytes, size(&car), "the copy is used after opening again");
 }
 
+/// Seen red with a kill loop whose processes evict by force and pin then: the pin went by the copy that was still open.
+#[tokio::test]
+async fn what_was_evicted_by_force_while_it_is_open_is_fetched_again_to_be_pinned() {
+    let car = car();
+    let world = world_with(&car);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    let open = engine.acquire("a").await.unwrap();
+    engine.evict("a", true).await.unwrap();
+    engine.pin("a").await.unwrap();
+    let copies = engine.copies();
+    assert!(copies.len() == 1 && copies[0].info.is_pinned && copies[0].info.done == size(&car), "{copies:?}");
+    drop(open);
+    assert_eq!(world.wire.counts().streams, 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_acquire_a_shard_it_is_fetched_once() {
     let car = car();
