@@ -1,16 +1,20 @@
-//! `cargo xtask killpoints`: stores in processes that are killed at named moments.
+//! `cargo xtask killpoints` and `killloop`: stores in processes that are killed at named moments, or at any time.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::cargo::Cargo;
+use crate::program::Program;
 use crate::selection::ROCKSDB_FEATURE;
-use crate::setup;
 use crate::shell;
-use crate::simulate::{PROFILE, seed};
+use crate::simulate::seed;
 use crate::workspace::Workspace;
 
-/// The crate with the rounds.
-const PACKAGE: &str = "dagstore-crash";
+/// In the kill loop, one of so many rounds is killed from outside at any time.
+pub(crate) const OUTSIDE_EVERY: &str = "3";
+
+/// The program with the rounds.
+pub(crate) fn program(needs_rocksdb: bool) -> Program {
+    Program { package: "dagstore-crash", needs_rocksdb }
+}
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -29,24 +33,20 @@ pub(crate) struct Arguments {
     options: Vec<String>,
 }
 
-/// Builds the program and runs it; it prints how many were killed at each moment, and what was broken, if anything was.
+/// Builds the program and runs it; it prints how many were killed at each moment, and what was broken, if anything was. In the
+/// loop every third process is killed from outside, at any time.
 ///
 /// # Errors
 ///
 /// When RocksDB is wanted and not set up, the build fails, or a rule is broken.
-pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    let needs_rocksdb = arguments.backend == ROCKSDB_FEATURE;
-    let cargo = if needs_rocksdb { Cargo::new(workspace) } else { Cargo::plain(workspace) };
-    let mut command = cargo.command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE]);
-    if needs_rocksdb {
-        if !setup::is_done(workspace) {
-            bail!("RocksDB is not set up: run `cargo xtask setup` first");
-        }
-        command.args(["--features", ROCKSDB_FEATURE]);
-    }
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments, is_loop: bool) -> Result<()> {
+    let mut command = program(arguments.backend == ROCKSDB_FEATURE).command(workspace)?;
     let seed = arguments.seed.unwrap_or_else(seed);
-    command.args(["--", "--backend", &arguments.backend]);
+    command.args(["--backend", &arguments.backend]);
     command.args(["--rounds", &arguments.rounds.to_string(), "--seed", &seed.to_string()]);
+    if is_loop {
+        command.args(["--outside-every", OUTSIDE_EVERY]);
+    }
     command.args(&arguments.options);
     shell::run(&mut command)
 }

@@ -5,18 +5,22 @@
 
 mod backends;
 mod bench;
+mod campaign;
 mod cargo;
 mod ci;
+mod concurrency;
 mod demo;
 mod docs;
 mod faults;
 mod fix;
 mod fuzz;
 mod killpoints;
+mod program;
 mod selection;
 mod setup;
 mod shell;
 mod simulate;
+mod soak;
 mod tally;
 mod test;
 mod tidy;
@@ -89,6 +93,12 @@ enum Command {
     Errors(world::Arguments),
     /// Does every operation of a store with the power cut at every moment, opens it again, and cuts that once more.
     Cuts(world::Arguments),
+    /// Kills stores by SIGKILL, a third of them from outside at any time and the others at named moments, and looks at what is left.
+    Killloop(killpoints::Arguments),
+    /// Keeps a store under mixed load with failing sources for a long time: descriptors, threads and memory must stay flat.
+    Soak(soak::Arguments),
+    /// Shares a time out among all random checks, and adds what they count to the ledger of `docs/reliability.md`.
+    Campaign(campaign::Arguments),
     /// Runs the fuzz targets, each until its time is up or it finds something; needs Linux and a C++ compiler.
     Fuzz(fuzz::Arguments),
     /// Lists the faults of the original, or plants them to see that their tests fail.
@@ -155,6 +165,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments).map(|()| true),
         Command::Errors(arguments) => world::run(&workspace, "errors", &arguments).map(|()| true),
         Command::Cuts(arguments) => world::run(&workspace, "cuts", &arguments).map(|()| true),
+        Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments, false).map(|()| true),
+        Command::Killloop(arguments) => killpoints::run(&workspace, &arguments, true).map(|()| true),
+        Command::Soak(arguments) => soak::run(&workspace, &arguments).map(|()| true),
+        Command::Campaign(arguments) => campaign::run(&workspace, &arguments),
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::Cargo;
+use crate::program::Program;
 use crate::shell;
 use crate::tally::Tally;
 use crate::test;
@@ -14,6 +14,9 @@ use crate::workspace::Workspace;
 
 /// The crate with the sequences. Its tests are a stage of their own, because they need an optimised engine.
 const PACKAGE: &str = "dagstore-sim";
+
+/// The program.
+pub(crate) const PROGRAM: Program = Program { package: PACKAGE, needs_rocksdb: false };
 
 /// The profile that it is built with: optimised, and with assertions.
 pub(crate) const PROFILE: &str = "sim";
@@ -81,7 +84,7 @@ pub(crate) fn replay(workspace: &Workspace, file: &Path) -> Result<()> {
 ///
 /// When the target folder isn't known.
 pub(crate) fn program(workspace: &Workspace) -> Result<Command> {
-    let mut command = Cargo::plain(workspace).command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE, "--"]);
+    let mut command = PROGRAM.command(workspace)?;
     command.arg("--failures").arg(failures(workspace)?);
     Ok(command)
 }

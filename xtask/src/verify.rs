@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::backends;
 use crate::cargo::Cargo;
+use crate::concurrency;
 use crate::faults;
 use crate::fuzz;
 use crate::selection::Selection;
@@ -57,6 +58,7 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.tests("tests, lean crates", || test::stage(workspace, &lean, &[]));
     steps.tests("engine, other backends", || backends::stage(workspace, &lean, &backends::LEAN));
     steps.tests("simulation", || simulate::stage(workspace));
+    steps.tests("orders of threads", || concurrency::stage(workspace, None));
     if mode != Mode::Lean {
         match fuzz::missing() {
             Some(reason) => steps.skip("fuzzing", &reason),

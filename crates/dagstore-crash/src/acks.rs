@@ -23,6 +23,14 @@ pub(crate) enum Said {
     Destroying,
     /// The shard is destroyed.
     Destroyed,
+    /// It is going to do something about the shard's local copy.
+    Copying,
+    /// The copy is complete and pinned.
+    Pinned,
+    /// It isn't pinned any more.
+    Unpinned,
+    /// It is removed.
+    Evicted,
 }
 
 impl Said {
@@ -33,6 +41,10 @@ impl Said {
             Self::Available(version) => format!("{key} available {version}\n"),
             Self::Destroying => format!("{key} destroying\n"),
             Self::Destroyed => format!("{key} destroyed\n"),
+            Self::Copying => format!("{key} copying\n"),
+            Self::Pinned => format!("{key} pinned\n"),
+            Self::Unpinned => format!("{key} unpinned\n"),
+            Self::Evicted => format!("{key} evicted\n"),
         }
     }
 
@@ -46,6 +58,10 @@ impl Said {
             "available" => Self::Available(version?),
             "destroying" => Self::Destroying,
             "destroyed" => Self::Destroyed,
+            "copying" => Self::Copying,
+            "pinned" => Self::Pinned,
+            "unpinned" => Self::Unpinned,
+            "evicted" => Self::Evicted,
             _ => return None,
         };
         Some((key, said))
@@ -75,27 +91,50 @@ pub(crate) struct Fate {
     pub(crate) may_be: BTreeSet<Option<Version>>,
     /// It was told to be Available, and nothing was asked since.
     pub(crate) is_available: bool,
+    pub(crate) copy: Copy,
+}
+
+/// What is known of a shard's local copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Copy {
+    /// Something was asked that wasn't answered.
+    Unknown,
+    /// There is none, or the shard needs none.
+    #[default]
+    Gone,
+    /// It is complete, and not pinned.
+    Complete,
+    /// It is complete and pinned.
+    Pinned,
 }
 
 impl Default for Fate {
     fn default() -> Self {
-        Self { may_be: BTreeSet::from([None]), is_available: false }
+        Self { may_be: BTreeSet::from([None]), is_available: false, copy: Copy::Gone }
     }
 }
 
 impl Fate {
     fn follow(&mut self, said: Said) {
         match said {
-            Said::Registering(version) => self.may_be.extend([Some(version)]),
+            Said::Registering(version) => {
+                self.may_be.extend([Some(version)]);
+                self.copy = Copy::Unknown;
+            }
             Said::Registered(version) => self.may_be = BTreeSet::from([Some(version)]),
             Said::Available(version) => {
-                *self = Self { may_be: BTreeSet::from([Some(version)]), is_available: true };
+                *self = Self { may_be: BTreeSet::from([Some(version)]), is_available: true, copy: Copy::Complete };
             }
             Said::Destroying => {
                 self.may_be.insert(None);
                 self.is_available = false;
+                self.copy = Copy::Unknown;
             }
             Said::Destroyed => *self = Self::default(),
+            Said::Copying => self.copy = Copy::Unknown,
+            Said::Pinned => self.copy = Copy::Pinned,
+            Said::Unpinned => self.copy = Copy::Complete,
+            Said::Evicted => self.copy = Copy::Gone,
         }
     }
 }
@@ -116,7 +155,7 @@ impl Fates {
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let (key, said) = Said::parse(line).ok_or_else(|| format!("a process has said {line:?}"))?;
             fates.of_shards.entry(key.to_owned()).or_default().follow(said);
-            fates.acknowledged += usize::from(!matches!(said, Said::Registering(_) | Said::Destroying));
+            fates.acknowledged += usize::from(!matches!(said, Said::Registering(_) | Said::Destroying | Said::Copying));
         }
         Ok(fates)
     }
@@ -130,18 +169,22 @@ mod tests {
     fn what_was_asked_may_be_and_what_was_acknowledged_is() {
         let mut fate = Fate::default();
         let story = [
-            (Said::Registering(1), vec![None, Some(1)], false),
-            (Said::Registered(1), vec![Some(1)], false),
-            (Said::Available(1), vec![Some(1)], true),
-            (Said::Destroying, vec![None, Some(1)], false),
-            (Said::Destroyed, vec![None], false),
-            (Said::Registering(2), vec![None, Some(2)], false),
+            (Said::Registering(1), vec![None, Some(1)], false, Copy::Unknown),
+            (Said::Registered(1), vec![Some(1)], false, Copy::Unknown),
+            (Said::Available(1), vec![Some(1)], true, Copy::Complete),
+            (Said::Copying, vec![Some(1)], true, Copy::Unknown),
+            (Said::Evicted, vec![Some(1)], true, Copy::Gone),
+            (Said::Pinned, vec![Some(1)], true, Copy::Pinned),
+            (Said::Unpinned, vec![Some(1)], true, Copy::Complete),
+            (Said::Destroying, vec![None, Some(1)], false, Copy::Unknown),
+            (Said::Destroyed, vec![None], false, Copy::Gone),
+            (Said::Registering(2), vec![None, Some(2)], false, Copy::Unknown),
         ];
-        for (said, may_be, is_available) in story {
+        for (said, may_be, is_available, copy) in story {
             let line = said.line("key");
             assert_eq!(Said::parse(line.trim_end()), Some(("key", said)));
             fate.follow(said);
-            assert_eq!(fate, Fate { may_be: may_be.into_iter().collect(), is_available }, "{said:?}");
+            assert_eq!(fate, Fate { may_be: may_be.into_iter().collect(), is_available, copy }, "{said:?}");
         }
     }
 }

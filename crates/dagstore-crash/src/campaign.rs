@@ -44,8 +44,14 @@ pub struct Plan {
     pub backend: Backend,
     /// The seed of all choices.
     pub seed: u64,
+    /// The number of the first round: a campaign that goes on where another one has ended takes up the moments behind its last.
+    pub begin: u64,
     /// How many rounds.
     pub rounds: u64,
+    /// No round is begun after so much time.
+    pub lasts: Option<Duration>,
+    /// How often somebody is killed at any time, from outside: once in so many rounds. 0 is once after all moments.
+    pub outside_every: usize,
     /// How many shards are registered in each.
     pub shards: usize,
     /// How many rounds are run at the same time.
@@ -59,8 +65,30 @@ pub struct Plan {
 impl Plan {
     /// Many rounds on redb, two at a time.
     pub fn new(program: PathBuf) -> Self {
-        let (backend, keeps_what_failed) = (Backend::Redb, true);
-        Self { program, backend, seed: 1, rounds: 1000, shards: SHARDS, jobs: 2, keeps_what_failed, again: None }
+        Self {
+            program,
+            backend: Backend::Redb,
+            seed: 1,
+            begin: 0,
+            rounds: 1000,
+            lasts: None,
+            outside_every: 0,
+            shards: SHARDS,
+            jobs: 2,
+            keeps_what_failed: true,
+            again: None,
+        }
+    }
+
+    /// What rounds are for, one after the other, and then again from the first one on.
+    fn targets(&self) -> Vec<Target> {
+        if let Some(kills) = self.again {
+            return vec![Target::Again(kills)];
+        }
+        let moments: Vec<_> = Moment::all(self.backend).into_iter().map(Target::At).collect();
+        let between = if self.outside_every == 0 { moments.len() } else { self.outside_every.saturating_sub(1).max(1) };
+        let with_one = |moments: &[Target]| moments.iter().copied().chain([Target::AnyTime]).collect::<Vec<_>>();
+        moments.chunks(between).flat_map(with_one).collect()
     }
 }
 
@@ -93,6 +121,7 @@ struct Campaign {
     plan: Plan,
     rounds: Rounds,
     targets: Vec<Target>,
+    begun: Instant,
     /// By width.
     counted: BTreeMap<usize, Counted>,
     folder: TempDir,
@@ -112,14 +141,18 @@ pub fn run(plan: Plan) -> Result<Report> {
     fs::create_dir(&cars)?;
     let truth = Truth { shards: Shards::make(&cars, plan.shards)?, cars: Cars(cars), backend: plan.backend };
     let rounds = Rounds { program: plan.program.clone(), truth };
-    let mut targets: Vec<_> = Moment::all(plan.backend).into_iter().map(Target::At).collect();
-    targets.push(Target::AnyTime);
-    let targets = plan.again.map_or(targets, |kills| vec![Target::Again(kills)]);
-    let rows = targets.iter().map(|target| Row::new(target.name())).collect();
+    let targets = plan.targets();
+    let mut rows: Vec<Row> = Vec::new();
+    for target in &targets {
+        if rows.iter().all(|row| row.name() != target.name()) {
+            rows.push(Row::new(target.name()));
+        }
+    }
     let mut campaign = Campaign {
         report: Mutex::new(Report::new(&plan, rows)),
         counted: BTreeMap::new(),
-        next: AtomicU64::new(0),
+        next: AtomicU64::new(plan.begin),
+        begun: begin,
         is_over: AtomicBool::new(false),
         plan,
         rounds,
@@ -176,7 +209,8 @@ impl Campaign {
     fn work(&self, runtime: &Runtime) -> Result<()> {
         while !self.is_over.load(Ordering::Relaxed) {
             let round = self.next.fetch_add(1, Ordering::Relaxed);
-            if round >= self.plan.rounds {
+            let is_over = self.plan.lasts.is_some_and(|lasts| self.begun.elapsed() >= lasts);
+            if is_over || round >= self.plan.begin.saturating_add(self.plan.rounds) {
                 break;
             }
             self.round(round, runtime)?;
@@ -186,10 +220,10 @@ impl Campaign {
 
     /// Tries seeds until everybody is killed who was to be.
     fn round(&self, round: u64, runtime: &Runtime) -> Result<()> {
-        let at = usize::try_from(round % self.targets.len() as u64)?;
+        let target = self.targets[usize::try_from(round % self.targets.len() as u64)?];
         for attempt in 0..MOST_TRIES {
             let mut rng = Rng::new(self.plan.seed, round, attempt);
-            let Some(kills) = self.choose(self.targets[at], &mut rng) else { continue };
+            let Some(kills) = self.choose(target, &mut rng) else { continue };
             let folder = self.folder.path().join(format!("round-{round}-{attempt}"));
             fs::create_dir(&folder)?;
             match self.rounds.run(&kills, &folder, runtime) {
@@ -200,7 +234,7 @@ impl Campaign {
                 Ok(done) => {
                     fs::remove_dir_all(&folder)?;
                     let Done { all_killed, kills, acknowledged } = done;
-                    self.report.lock().count(at, all_killed, kills, acknowledged);
+                    self.report.lock().count(&target.name(), all_killed, kills, acknowledged);
                     if all_killed || self.plan.again.is_some() {
                         return Ok(());
                     }
@@ -210,8 +244,7 @@ impl Campaign {
                 return Ok(());
             }
         }
-        let name = self.targets[at].name();
-        self.fail(None, format!("in {MOST_TRIES} tries nobody was killed at {name}").into(), None);
+        self.fail(None, format!("in {MOST_TRIES} tries nobody was killed at {}", target.name()).into(), None);
         Ok(())
     }
 

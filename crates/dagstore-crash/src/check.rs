@@ -5,20 +5,23 @@
 //! * `locate` and the shards' states agree, before anything is mended and after it: a block is told for exactly the
 //!   Available shards that have it.
 //! * After what was unfinished is finished, every shard that is there is Available, and its blocks are read from its CAR.
+//! * The local copy of a shard that is far away is complete where the shard was told to be Available, pinned where that was told,
+//!   and gone where it was told to be evicted.
 //! * No file, no record, no row and no note is left that belongs to no shard.
 //! * Every key that was destroyed can be registered again with another content, and serves that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use dagstore::{Backend, Dagstore, ShardInfo, ShardState};
+use dagstore::copies::CopyState;
+use dagstore::{Backend, Builder, Dagstore, ShardCopy, ShardInfo, ShardState};
 use futures_util::TryStreamExt;
 
 use crate::Result;
-use crate::acks::Fates;
+use crate::acks::{Copy, Fate, Fates};
 use crate::child::{diary_in, store_in};
-use crate::rows::nothing_else_is_left;
-use crate::shards::{Cars, Shards, Version};
+use crate::rows::{copies_are_told, nothing_else_is_left};
+use crate::shards::{self, Cars, Shards, Version};
 use crate::stores::builder;
 
 /// How many blocks of each shard are read.
@@ -47,9 +50,13 @@ impl Truth {
         Ok(fates.acknowledged)
     }
 
+    fn builder(&self, directory: &Path) -> Result<Builder> {
+        Ok(builder(directory, self.backend, self.cars.registry(self.shards.count)?))
+    }
+
     /// Before anything is mended.
     async fn as_it_was_left(&self, directory: &Path, fates: &Fates) -> Result<()> {
-        let store = builder(directory, self.backend).paused().open().await?;
+        let store = self.builder(directory)?.paused().open().await?;
         let found = self.found(&store, fates)?;
         for (key, fate) in fates.of_shards.iter().filter(|(_, fate)| fate.is_available) {
             let (_, info) = found.get(key).ok_or_else(|| format!("{key} is gone, and was told to be Available"))?;
@@ -57,13 +64,14 @@ impl Truth {
                 return Err(format!("{key} is {:?}, and was told to be Available: {fate:?}", info.state).into());
             }
         }
+        copies_are_kept(&store, fates)?;
         self.located(&store, &found).await?;
         Ok(store.close().await?)
     }
 
     /// After what was unfinished is finished.
     async fn mended(&self, directory: &Path, fates: &Fates) -> Result<()> {
-        let store = builder(directory, self.backend).open().await?;
+        let store = self.builder(directory)?.open().await?;
         let resumed = store.resumed().await?;
         if resumed.failed + resumed.unsettled > 0 {
             return Err(format!("not all was finished: {resumed:?}").into());
@@ -77,10 +85,10 @@ impl Truth {
         self.nothing_is_left(&store, directory).await?;
 
         // The keys that are free are used again, for the content that the last shard of the key can't have had.
-        let store = builder(directory, self.backend).open().await?;
+        let store = self.builder(directory)?.open().await?;
         for key in self.shards.keys() {
             if !found.contains_key(&key) {
-                store.register(&key, &self.cars.url(&key, 2)).await?;
+                store.register(&key, &self.cars.url(shards::number(&key)?, 2)).await?;
             }
         }
         let found = self.found_any(&store)?;
@@ -94,7 +102,7 @@ impl Truth {
     /// What is in the store, which must be what may be.
     fn found(&self, store: &Dagstore, fates: &Fates) -> Result<Found> {
         let found = self.found_any(store)?;
-        let nothing = crate::acks::Fate::default();
+        let nothing = Fate::default();
         for key in self.shards.keys() {
             let (is, fate) = (found.get(&key), fates.of_shards.get(&key).unwrap_or(&nothing));
             if !fate.may_be.contains(&is.map(|(version, _)| *version)) {
@@ -108,7 +116,7 @@ impl Truth {
         let mut found = Found::new();
         for info in store.shards() {
             let key = info.key.to_string();
-            let version = self.cars.version(&key, &info.url)?;
+            let version = self.cars.version(shards::number(&key)?, &info.url)?;
             found.insert(key, (version, info));
         }
         if let Some(first) = store.quarantined().first() {
@@ -154,15 +162,43 @@ impl Truth {
 
     /// Closes the store, and looks for anything that belongs to no shard.
     async fn nothing_is_left(&self, store: &Dagstore, directory: &Path) -> Result<()> {
-        let shards = store.shards();
+        let infos = store.shards();
         store.close().await?;
+        // Pieces that were read may be written down while the store closes, so their files are told by one that only looks.
+        let looking = self.builder(directory)?.paused().open().await?;
+        let (copies, used_bytes) = (looking.copies(), looking.copies_used_bytes());
+        looking.close().await?;
         let mut blocks = Vec::new();
-        for info in shards {
-            let version = self.cars.version(info.key.as_str(), &info.url)?;
+        for info in infos {
+            let version = self.cars.version(shards::number(info.key.as_str())?, &info.url)?;
             blocks.push((self.shards.blocks(info.key.as_str(), version)?, info));
         }
+        copies_are_told(directory, &copies, used_bytes)?;
         nothing_else_is_left(directory, self.backend, &blocks).await
     }
+}
+
+/// Copies are what was told of them.
+fn copies_are_kept(store: &Dagstore, fates: &Fates) -> Result<()> {
+    let copies = store.copies();
+    for (key, fate) in &fates.of_shards {
+        if !shards::is_far(shards::number(key)?) {
+            continue;
+        }
+        let is_complete = |copy: &&ShardCopy| copy.info.state == CopyState::Complete;
+        let mut of_key = copies.iter().filter(|copy| copy.key.as_ref().is_some_and(|found| found.as_str() == key));
+        let is = of_key.find(is_complete);
+        let is_as_told = match fate.copy {
+            Copy::Unknown => true,
+            Copy::Gone => is.is_none(),
+            Copy::Complete => is.is_some_and(|copy| !copy.info.is_pinned),
+            Copy::Pinned => is.is_some_and(|copy| copy.info.is_pinned),
+        };
+        if !is_as_told {
+            return Err(format!("the copy of {key} is {is:?}, and {:?} was told", fate.copy).into());
+        }
+    }
+    Ok(())
 }
 
 fn is_available(info: &ShardInfo) -> bool {

@@ -48,6 +48,13 @@ impl Child {
         arguments
     }
 
+    async fn open(&self, killer: &Killer) -> Result<Dagstore> {
+        let registry = Cars(self.cars.clone()).registry(self.shards)?;
+        let store = open_to_be_killed(&store_in(&self.round), self.backend, registry, killer).await?;
+        store.resumed().await?;
+        Ok(store)
+    }
+
     fn parse(arguments: &[String]) -> Result<Self> {
         let [round, cars, backend, shards, width, life, at @ ..] = arguments else {
             return Err(format!("these are no arguments of a child: {arguments:?}").into());
@@ -104,15 +111,14 @@ pub fn live(arguments: &[String]) -> Result<()> {
     Ok(fs::write(times_in(&child.round), told)?)
 }
 
-/// Registers one shard, and then the others, several at once, and destroys some.
+/// Registers one shard, and after the store was closed and opened again the others, several at once, and destroys some.
 async fn first(child: &Child, killer: &Killer) -> Result<()> {
-    let store = open_to_be_killed(&store_in(&child.round), child.backend, killer).await?;
-    store.resumed().await?;
-    let diary = Diary::open(&diary_in(&child.round))?;
-    let life = Story { store, diary, cars: Cars(child.cars.clone()) };
+    let life = Story::begin(child, killer).await?;
     life.shard(0).await?;
-    // Something is acknowledged by now.
+    life.store.close().await?;
+    // Something is acknowledged by now, and numbers are given out anew by a store that is opened anew.
     killer.arm();
+    let life = Story::begin(child, killer).await?;
     let shards = stream::iter((1..child.shards).map(Ok::<_, Error>));
     shards.try_for_each_concurrent(child.width, |at| life.shard(at)).await?;
     Ok(life.store.close().await?)
@@ -121,8 +127,7 @@ async fn first(child: &Child, killer: &Killer) -> Result<()> {
 /// Takes up what the first process has left.
 async fn second(child: &Child, killer: &Killer) -> Result<()> {
     killer.arm();
-    let store = open_to_be_killed(&store_in(&child.round), child.backend, killer).await?;
-    store.resumed().await?;
+    let store = child.open(killer).await?;
     store.gc().await?;
     Ok(store.close().await?)
 }
@@ -134,21 +139,50 @@ struct Story {
 }
 
 impl Story {
+    async fn begin(child: &Child, killer: &Killer) -> Result<Self> {
+        let (store, diary) = (child.open(killer).await?, Diary::open(&diary_in(&child.round))?);
+        Ok(Self { store, diary, cars: Cars(child.cars.clone()) })
+    }
+
     /// One shard's story.
     async fn shard(&self, at: usize) -> Result<()> {
         let key = shards::key(at);
-        self.register(&key, 1, at.is_multiple_of(3)).await?;
+        self.register(at, 1, at.is_multiple_of(3)).await?;
         if shards::is_destroyed(at) {
             self.diary.say(&key, Said::Destroying)?;
             self.store.destroy(&key).await?;
             self.diary.say(&key, Said::Destroyed)?;
-            self.register(&key, 2, false).await?;
+            self.register(at, 2, false).await?;
+        } else if shards::is_far(at) {
+            self.copy(&key, at.is_multiple_of(4)).await?;
         }
         Ok(())
     }
 
-    async fn register(&self, key: &str, version: Version, is_detached: bool) -> Result<()> {
-        let url = self.cars.url(key, version);
+    /// The local copy goes, the shard is read all the same, and the copy comes again to stay; in the end it may go again.
+    async fn copy(&self, key: &str, stays: bool) -> Result<()> {
+        self.diary.say(key, Said::Copying)?;
+        // By force, because the store keeps what was just read open for a moment.
+        self.store.evict(key, true).await?;
+        self.diary.say(key, Said::Evicted)?;
+        let shard = self.store.acquire(key).await?;
+        for root in shard.blockstore().roots() {
+            shard.blockstore().get(root).await?;
+        }
+        drop(shard);
+        self.diary.say(key, Said::Copying)?;
+        self.store.pin(key).await?;
+        self.diary.say(key, Said::Pinned)?;
+        if !stays {
+            self.diary.say(key, Said::Copying)?;
+            self.store.unpin(key).await?;
+            self.diary.say(key, Said::Unpinned)?;
+        }
+        Ok(())
+    }
+
+    async fn register(&self, at: usize, version: Version, is_detached: bool) -> Result<()> {
+        let (url, key) = (self.cars.url(at, version), &*shards::key(at));
         self.diary.say(key, Said::Registering(version))?;
         if is_detached {
             self.store.register(key, &url).detached().await?;

@@ -1,4 +1,4 @@
-//! A file system in a process that is killed.
+//! A file system in a process that is killed. Which file is meant is told by its name, as `docs/format` has them.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,6 +27,15 @@ impl KilledFileSystem {
         self.killer.after(point);
         Ok(done)
     }
+
+    fn watch(&self, path: &Path, file: Box<dyn WriteFile>) -> Box<dyn WriteFile> {
+        let (write, sync) = match () {
+            () if is_temporary(path) => (Point::IndexWrite, Point::IndexSync),
+            () if has_extension(path, "part") => (Point::CopyWrite, Point::CopySync),
+            () => return file,
+        };
+        Box::new(KilledFile { killer: self.killer.clone(), write, sync, file })
+    }
 }
 
 impl FileSystem for KilledFileSystem {
@@ -39,17 +48,17 @@ impl FileSystem for KilledFileSystem {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        let is_index = is_temporary(path);
-        let file = self.at(is_index.then_some(Point::IndexCreate), || RealFileSystem.create(path))?;
-        if !is_index {
-            return Ok(file);
-        }
-        Ok(Box::new(KilledFile { killer: self.killer.clone(), file }))
+        let create = match () {
+            () if is_temporary(path) => Some(Point::IndexCreate),
+            () if has_extension(path, "part") => Some(Point::CopyCreate),
+            () => None,
+        };
+        let file = self.at(create, || RealFileSystem.create(path))?;
+        Ok(self.watch(path, file))
     }
 
-    /// Indices are written once, so none of the points is here.
     fn append(&self, path: &Path, length: u64) -> io::Result<Box<dyn WriteFile>> {
-        RealFileSystem.append(path, length)
+        Ok(self.watch(path, RealFileSystem.append(path, length)?))
     }
 
     fn available_bytes(&self, directory: &Path) -> io::Result<Option<u64>> {
@@ -57,12 +66,24 @@ impl FileSystem for KilledFileSystem {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.at(is_index(to).then_some(Point::IndexRename), || RealFileSystem.rename(from, to))
+        let point = match () {
+            () if is_index(to) => Some(Point::IndexRename),
+            () if has_extension(to, "copy") => Some(Point::CopyRename),
+            () if has_extension(to, "meta") => Some(Point::SidecarRename),
+            () => None,
+        };
+        self.at(point, || RealFileSystem.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let temporary = is_temporary(path).then_some(Point::TemporaryRemove);
-        self.at(is_index(path).then_some(Point::IndexRemove).or(temporary), || RealFileSystem.remove(path))
+        let point = match () {
+            () if is_index(path) => Some(Point::IndexRemove),
+            () if is_temporary(path) => Some(Point::TemporaryRemove),
+            // Before a new copy is made it is made sure that there is none: that is no point.
+            () if is_copy(path) && path.exists() => Some(Point::CopyRemove),
+            () => None,
+        };
+        self.at(point, || RealFileSystem.remove(path))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -74,21 +95,24 @@ impl FileSystem for KilledFileSystem {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.at(Some(Point::DirectorySync), || RealFileSystem.sync_directory(directory))
+        let point = if directory.ends_with("copies") { Point::CopiesSync } else { Point::DirectorySync };
+        self.at(Some(point), || RealFileSystem.sync_directory(directory))
     }
 }
 
 #[derive(Debug)]
 struct KilledFile {
     killer: Killer,
+    write: Point,
+    sync: Point,
     file: Box<dyn WriteFile>,
 }
 
 impl Write for KilledFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.killer.before(Point::IndexWrite);
+        self.killer.before(self.write);
         let written = self.file.write(bytes)?;
-        self.killer.after(Point::IndexWrite);
+        self.killer.after(self.write);
         Ok(written)
     }
 
@@ -99,17 +123,25 @@ impl Write for KilledFile {
 
 impl WriteFile for KilledFile {
     fn sync(&mut self) -> io::Result<()> {
-        self.killer.before(Point::IndexSync);
+        self.killer.before(self.sync);
         self.file.sync()?;
-        self.killer.after(Point::IndexSync);
+        self.killer.after(self.sync);
         Ok(())
     }
 }
 
 fn is_index(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "idx")
+    has_extension(path, "idx")
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "tmp")
+    has_extension(path, "tmp")
+}
+
+fn is_copy(path: &Path) -> bool {
+    has_extension(path, "part") || has_extension(path, "copy")
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
 }

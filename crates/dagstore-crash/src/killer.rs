@@ -47,7 +47,7 @@ impl Killer {
     }
 
     fn come_by(&self, side: Side, point: Point) {
-        if !point.is_first_of_all() && !self.0.is_armed.load(Ordering::SeqCst) {
+        if !self.0.is_armed.load(Ordering::SeqCst) {
             return;
         }
         let moment = Moment { life: self.0.life, side, point };

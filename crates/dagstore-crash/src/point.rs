@@ -32,17 +32,31 @@ pub enum Point {
     IndexSync,
     /// It gets its own name.
     IndexRename,
-    /// The directory of the indices is synced.
+    /// The directory of the indices, or the store's own, is synced.
     DirectorySync,
     /// An index is removed.
     IndexRemove,
     /// A temporary file of an index that was never finished is removed.
     TemporaryRemove,
+    /// The file of a copy is created, under the name of a partial one.
+    CopyCreate,
+    /// Some of a copy's bytes are written.
+    CopyWrite,
+    /// They are synced.
+    CopySync,
+    /// What says how far a copy got, and whether it is pinned, is replaced.
+    SidecarRename,
+    /// A copy that is whole gets its own name.
+    CopyRename,
+    /// The directory of the copies is synced.
+    CopiesSync,
+    /// A copy is removed, whole or partial.
+    CopyRemove,
 }
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::NumbersWrite,
         Self::RecordWrite,
         Self::RecordDelete,
@@ -58,6 +72,13 @@ impl Point {
         Self::DirectorySync,
         Self::IndexRemove,
         Self::TemporaryRemove,
+        Self::CopyCreate,
+        Self::CopyWrite,
+        Self::CopySync,
+        Self::SidecarRename,
+        Self::CopyRename,
+        Self::CopiesSync,
+        Self::CopyRemove,
     ];
 
     /// Its name.
@@ -78,6 +99,13 @@ impl Point {
             Self::DirectorySync => "directory-sync",
             Self::IndexRemove => "index-remove",
             Self::TemporaryRemove => "temporary-remove",
+            Self::CopyCreate => "copy-create",
+            Self::CopyWrite => "copy-write",
+            Self::CopySync => "copy-sync",
+            Self::SidecarRename => "sidecar-rename",
+            Self::CopyRename => "copy-rename",
+            Self::CopiesSync => "copies-sync",
+            Self::CopyRemove => "copy-remove",
         }
     }
 
@@ -101,14 +129,15 @@ impl Point {
             Self::RecordDelete | Self::RowRemove | Self::IndexRemove => {
                 &[Self::RowRemove, Self::IndexRemove, Self::RecordDelete]
             }
-            _ => return !first.point.is_first_of_all(),
+            // A fetch that was interrupted is gone on with; a copy that was being removed is removed.
+            Self::CopyWrite | Self::CopySync | Self::SidecarRename | Self::CopyRename | Self::CopiesSync => {
+                &[Self::CopyWrite, Self::CopySync, Self::SidecarRename]
+            }
+            Self::CopyCreate => &[Self::CopyCreate],
+            Self::CopyRemove => &[Self::CopyRemove, Self::IndexRemove],
+            _ => return true,
         };
         left_by.contains(&first.point)
-    }
-
-    /// Whether it comes before anything can have been acknowledged.
-    pub(crate) fn is_first_of_all(self) -> bool {
-        self == Self::NumbersWrite
     }
 }
 
@@ -220,7 +249,7 @@ mod tests {
     #[test]
     fn moments_are_read_as_they_are_told() {
         let all = Moment::all(Backend::Redb);
-        assert_eq!(all.len(), 2 * (13 + 14));
+        assert_eq!(all.len(), 2 * (20 + 21));
         for moment in all {
             let hit = Hit { moment, time: 7 };
             assert_eq!(hit.to_string().parse(), Ok(hit));

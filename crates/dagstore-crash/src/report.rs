@@ -51,6 +51,10 @@ impl Row {
     pub(crate) fn new(name: String) -> Self {
         Self { name, rounds: 0, missed: 0 }
     }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Report {
@@ -60,10 +64,10 @@ impl Report {
     }
 
     /// Counts a round.
-    pub(crate) fn count(&mut self, row: usize, all_killed: bool, kills: u64, acknowledged: usize) {
+    pub(crate) fn count(&mut self, row: &str, all_killed: bool, kills: u64, acknowledged: usize) {
         self.kills += kills;
         self.acknowledged += acknowledged;
-        if let Some(row) = self.rows.get_mut(row) {
+        if let Some(row) = self.rows.iter_mut().find(|found| found.name == row) {
             row.rounds += u64::from(all_killed);
             row.missed += u64::from(!all_killed);
         }
@@ -72,6 +76,15 @@ impl Report {
     /// What was done at each moment.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// Every figure with its name, for whoever adds up those of several campaigns.
+    pub fn figures(&self) -> Vec<(String, u64)> {
+        let missed = self.rows.iter().map(|row| row.missed).sum::<u64>();
+        let plain = [("rounds", self.rounds()), ("kills", self.kills), ("missed", missed)];
+        let plain = plain.into_iter().chain([("acknowledgements kept", self.acknowledged as u64)]);
+        let rows = self.rows.iter().map(|row| (format!("kill: {}", row.name), row.rounds));
+        plain.map(|(name, count)| (name.to_owned(), count)).chain(rows).collect()
     }
 
     /// Rounds in which everybody was killed who was to be.

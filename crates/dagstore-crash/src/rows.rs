@@ -5,10 +5,11 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
+use dagstore::copies::CopyState;
 use dagstore::datastore::{Datastore, Namespace};
 use dagstore::fs::OwnName;
 use dagstore::index::{FingerprintKey, InvertedIndex};
-use dagstore::{Backend, Identity, ShardInfo};
+use dagstore::{Backend, Identity, ShardCopy, ShardInfo};
 use futures_util::StreamExt;
 
 use crate::Result;
@@ -34,7 +35,6 @@ pub(crate) async fn nothing_else_is_left(
     let indices = shards.iter().map(|(_, info)| OwnName::new(&info.key, info.registration, info.attempt));
     let indices = indices.map(|name| format!("{name}.idx")).collect();
     same("files of indices", &names_in(&directory.join("index"))?, &indices)?;
-    same("files of copies", &names_in(&directory.join("copies"))?, &BTreeSet::new())?;
     let names = ["copies", "lock", "store-id", "index", backend.name()].map(str::to_owned);
     same("files", &names_in(directory)?, &names.into())?;
     let of_backend = names_in(&directory.join(backend.name()))?;
@@ -65,6 +65,41 @@ pub(crate) async fn nothing_else_is_left(
     same("rows", &keys_in(&**rows, InvertedIndex::ROWS).await?, &expected)?;
     same("notes", &keys_in(&**rows, NOTES).await?, &BTreeSet::from([COMPLETE.to_vec()]))?;
     datastores.close().await
+}
+
+/// Looks at the folder of the copies of a store that is closed, which has told these: their files are there, and no others,
+/// and not more bytes than were told.
+///
+/// # Errors
+/// As [`nothing_else_is_left`].
+pub(crate) fn copies_are_told(directory: &Path, copies: &[ShardCopy], used_bytes: u64) -> Result<()> {
+    let folder = directory.join("copies");
+    let (found, mut names) = (names_in(&folder)?, BTreeSet::new());
+    for copy in copies {
+        if copy.key.is_none() {
+            return Err(format!("a copy is nobody's: {copy:?}").into());
+        }
+        let mut name = copy.info.name;
+        // One copy for all attempts.
+        name.attempt.0 = 0;
+        let extensions = match copy.info.state {
+            CopyState::Complete => ["copy", "meta"],
+            CopyState::Partial => ["part", "meta"],
+            CopyState::Chunks => ["chunks", "chunks-table"],
+            _ => return Err(format!("nobody has begun this: {copy:?}").into()),
+        };
+        // Where a removal was interrupted, a partial copy of which nothing is there is told, and has no bytes.
+        let may_lack = |name: &String| copy.info.done == 0 && name.ends_with(".part") && !found.contains(name);
+        let of_copy = extensions.map(|extension| format!("{name}.{extension}"));
+        names.extend(of_copy.into_iter().filter(|name| !may_lack(name)));
+    }
+    same("files of copies", &found, &names)?;
+    let sizes = found.iter().map(|name| Ok(fs::metadata(folder.join(name))?.len()));
+    let bytes: u64 = sizes.sum::<Result<u64>>()?;
+    if bytes > used_bytes {
+        return Err(format!("copies have {bytes} bytes, and {used_bytes} are told").into());
+    }
+    Ok(())
 }
 
 fn names_in(folder: &Path) -> Result<BTreeSet<String>> {

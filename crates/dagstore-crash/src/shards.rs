@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dagstore::car::RawCid;
-use dagstore_testkit::cars;
+use dagstore::mount::Registry;
+use dagstore_testkit::{WireMount, Wired, cars};
 
 use crate::Result;
 
@@ -26,6 +27,11 @@ const SHARED_BLOCKS: usize = 12;
 
 /// A shard of so many is destroyed, and its key registered again.
 const DESTROYED_EVERY: usize = 2;
+
+/// The scheme of shards that are far away, which have local copies, and how large their own blocks are in bytes: such a copy comes
+/// in some tens of pieces.
+const FAR: &str = "far";
+const FAR_BLOCK_BYTES: usize = 8 << 10;
 
 /// The content of a shard: which of the CARs is registered under its key.
 pub(crate) type Version = u8;
@@ -83,13 +89,31 @@ pub(crate) struct Cars(pub(crate) PathBuf);
 
 impl Cars {
     /// The URL of a content.
-    pub(crate) fn url(&self, key: &str, version: Version) -> String {
-        format!("file://{}", car_path(&self.0, key, version).display())
+    pub(crate) fn url(&self, at: usize, version: Version) -> String {
+        if is_far(at) {
+            return format!("{FAR}:{}-{version}", key(at));
+        }
+        format!("file://{}", car_path(&self.0, &key(at), version).display())
+    }
+
+    /// The mounts of all of them, where there are `count`. What is far away is the same for every process.
+    pub(crate) fn registry(&self, count: usize) -> Result<Registry> {
+        let (template, wire) = WireMount::template();
+        for at in (0..count).filter(|at| is_far(*at)) {
+            for version in 1..=VERSIONS {
+                let content = fs::read(car_path(&self.0, &key(at), version))?;
+                wire.put(&format!("{}-{version}", key(at)), Wired::new(content, version.into()));
+            }
+        }
+        let mut registry = Registry::with_defaults();
+        registry.register(FAR, template)?;
+        Ok(registry)
     }
 
     /// Which content of the key has the URL.
-    pub(crate) fn version(&self, key: &str, url: &str) -> Result<Version> {
-        let version = (1..=VERSIONS).find(|version| self.url(key, *version) == url);
+    pub(crate) fn version(&self, at: usize, url: &str) -> Result<Version> {
+        let version = (1..=VERSIONS).find(|version| self.url(at, *version) == url);
+        let key = key(at);
         version.ok_or_else(|| format!("{key} is registered for {url}, which nobody has done").into())
     }
 }
@@ -104,20 +128,32 @@ pub(crate) fn is_destroyed(at: usize) -> bool {
     at % DESTROYED_EVERY == 1
 }
 
+/// Whether the shard's source is far away.
+pub(crate) fn is_far(at: usize) -> bool {
+    matches!(at % 5, 2 | 3) && at != LARGE
+}
+
+/// The number that the key was made of.
+pub(crate) fn number(key: &str) -> Result<usize> {
+    let number = key.strip_prefix("shard-").and_then(|number| number.parse().ok());
+    number.ok_or_else(|| format!("{key} is nobody's key").into())
+}
+
 fn car_path(folder: &Path, key: &str, version: Version) -> PathBuf {
     folder.join(format!("{key}-{version}.car"))
 }
 
 /// Its own blocks, and some that others have as well.
 fn blocks_of(at: usize, version: Version) -> Vec<Vec<u8>> {
-    let block = |text: String| {
+    let block = |text: String, bytes| {
         let mut block = text.into_bytes();
-        block.resize(BLOCK_BYTES, b'.');
+        block.resize(bytes, b'.');
         block
     };
+    let own_bytes = if is_far(at) { FAR_BLOCK_BYTES } else { BLOCK_BYTES };
     let own = if (at, version) == (LARGE, 1) { OWN_BLOCKS + LARGE_BLOCKS } else { OWN_BLOCKS };
-    let own = (0..own).map(|number| block(format!("shard {at}, version {version}, block {number}")));
+    let own = (0..own).map(|number| block(format!("shard {at}, version {version}, block {number}"), own_bytes));
     let shared = (0..SHARED_BLOCKS).filter(|number| (at + number + usize::from(version)).is_multiple_of(3));
-    let shared = shared.map(|number| block(format!("shared block {number}")));
+    let shared = shared.map(|number| block(format!("shared block {number}"), BLOCK_BYTES));
     shared.chain(own).collect()
 }

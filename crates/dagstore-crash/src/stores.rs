@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dagstore::datastore::Datastore;
+use dagstore::mount::Registry;
 use dagstore::{Backend, Builder, Dagstore};
 
 use crate::Result;
@@ -14,6 +15,10 @@ use crate::killer::Killer;
 /// How often a shard's work may be begun without being ended. Every kill is a start that wasn't survived, and none of them is
 /// the shard's fault.
 const MAX_STARTS: u32 = 100;
+
+/// How many bytes of a copy are written at once, and how many between two checkpoints: a copy has some of both.
+const PIECE_BYTES: usize = 8 << 10;
+const CHECKPOINT_BYTES: u64 = 24 << 10;
 
 /// The datastores of a store in `directory`, opened as the store itself does it.
 #[derive(Debug, Clone)]
@@ -54,15 +59,26 @@ impl Datastores {
 }
 
 /// A store as everybody opens it.
-pub(crate) fn builder(directory: &Path, backend: Backend) -> Builder {
-    let builder = Dagstore::builder().directory(directory).backend(backend);
+pub(crate) fn builder(directory: &Path, backend: Backend, registry: Registry) -> Builder {
+    let builder = Dagstore::builder().directory(directory).backend(backend).registry(registry);
+    let builder = builder.configure_copies(|options| {
+        options.chunk_bytes = PIECE_BYTES;
+        options.checkpoint_bytes = CHECKPOINT_BYTES;
+        // How full the disk is isn't what is looked at.
+        options.keep_free_bytes = 0;
+    });
     builder.configure(|options| options.max_starts = MAX_STARTS)
 }
 
 /// The same store, in a process that is killed.
-pub(crate) async fn open_to_be_killed(directory: &Path, backend: Backend, killer: &Killer) -> Result<Dagstore> {
+pub(crate) async fn open_to_be_killed(
+    directory: &Path,
+    backend: Backend,
+    registry: Registry,
+    killer: &Killer,
+) -> Result<Dagstore> {
     let Datastores { records, rows } = Datastores::open(directory, backend).await?;
-    let builder = builder(directory, backend).file_system(Arc::new(KilledFileSystem::new(killer.clone())));
+    let builder = builder(directory, backend, registry).file_system(Arc::new(KilledFileSystem::new(killer.clone())));
     let is_one = Arc::ptr_eq(&records, &rows);
     let wrap = |inner| Arc::new(KilledDatastore::new(inner, backend == Backend::Redb, killer.clone()));
     let builder = builder.datastore(wrap(records));

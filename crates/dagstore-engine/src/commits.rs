@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dagstore_datastore::Batch;
 use dagstore_types::Registration;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::cell::Cell;
 use crate::rows::{SHARDS, shard_row};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// How long a flip between Available and Serving may stay unwritten.
 const WRITE_BEHIND: Duration = Duration::from_secs(1);
@@ -272,6 +272,10 @@ impl Lists {
         }
     }
 }
+
+#[cfg(all(test, feature = "shuttle"))]
+#[path = "commits_shuttle.rs"]
+mod shuttle_checks;
 
 #[cfg(test)]
 mod tests {

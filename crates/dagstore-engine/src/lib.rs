@@ -55,6 +55,7 @@ mod retry;
 pub mod rows;
 mod shared;
 mod source;
+mod sync;
 mod task;
 mod verify;
 mod walk;

@@ -26,6 +26,7 @@ mod options;
 mod room;
 mod sidecar;
 mod state;
+mod sync;
 mod writer;
 
 pub use chunks::RemoteReader;

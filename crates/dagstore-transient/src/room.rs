@@ -1,10 +1,11 @@
 //! Who has how much of the disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The sum of all rooms, held to the quota.
 #[derive(Debug)]
@@ -145,6 +146,10 @@ impl Drop for Room {
         self.change(|held| *held = Sums::default());
     }
 }
+
+#[cfg(all(test, feature = "shuttle"))]
+#[path = "room_shuttle.rs"]
+mod shuttle_checks;
 
 #[cfg(test)]
 mod tests {

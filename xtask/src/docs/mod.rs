@@ -4,11 +4,13 @@ mod diagram;
 mod faults;
 mod fsm;
 mod markdown;
+mod reliability;
 mod svg;
 mod words;
 
 use anyhow::{Context, Result};
 
+use crate::campaign::Ledger;
 use crate::workspace::Workspace;
 
 /// A file that is printed.
@@ -30,8 +32,14 @@ pub(crate) fn pages() -> Result<Vec<Page>> {
     Ok(vec![
         Page { path: "docs/faults.md", text: faults::page(&crate::faults::faults()?) },
         Page { path: "docs/fsm.md", text: fsm::page(&arrows) },
+        reliability(&Ledger::built_in()?),
         Page { path: "docs/fsm.svg", text: svg::draw(&arrows)? },
     ])
+}
+
+/// The page of what was tested, with these figures.
+pub(crate) fn reliability(ledger: &Ledger) -> Page {
+    Page { path: "docs/reliability.md", text: reliability::page(ledger) }
 }
 
 /// Writes the pages.
@@ -40,10 +48,17 @@ pub(crate) fn pages() -> Result<Vec<Page>> {
 ///
 /// As [`pages`], and when a file can't be written.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    for page in pages()? {
-        let path = workspace.root().join(page.path);
-        std::fs::write(&path, page.text).with_context(|| format!("writing {}", path.display()))?;
-        println!("docs: {}", page.path);
-    }
+    pages()?.iter().try_for_each(|page| print(workspace, page))
+}
+
+/// Writes one page.
+///
+/// # Errors
+///
+/// When its file can't be written.
+pub(crate) fn print(workspace: &Workspace, page: &Page) -> Result<()> {
+    let path = workspace.root().join(page.path);
+    std::fs::write(&path, &page.text).with_context(|| format!("writing {}", path.display()))?;
+    println!("docs: {}", page.path);
     Ok(())
 }

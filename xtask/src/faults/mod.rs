@@ -67,6 +67,29 @@ pub(crate) fn plant_some(workspace: &Workspace) -> Result<Tally> {
     plant_all(workspace, &chosen)
 }
 
+/// How many ways there are in which a fault comes back.
+///
+/// # Errors
+///
+/// When the list can't be read.
+pub(crate) fn count() -> Result<usize> {
+    Ok(faults()?.iter().map(|fault| fault.plants.len()).sum())
+}
+
+/// Plants one of them, by its place in the list, and returns the name of the test that must fail; `false` where it didn't.
+///
+/// # Errors
+///
+/// When the list can't be read or the workspace can't be copied.
+pub(crate) fn plant_nth(workspace: &Workspace, nth: usize) -> Result<(String, bool)> {
+    let faults = faults()?;
+    let plants: Vec<&Plant> = faults.iter().flat_map(|fault| &fault.plants).collect();
+    let Some(plant) = plants.get(nth) else { bail!("there are {} plants, and none is number {nth}", plants.len()) };
+    let tally = plant_all(workspace, &[plant])?;
+    tally.print_details();
+    Ok((plant.test.clone(), tally.is_success()))
+}
+
 /// Plants them one by one. Each counts as a test that has passed where its own test has failed.
 fn plant_all(workspace: &Workspace, plants: &[&Plant]) -> Result<Tally> {
     let planting = Planting::prepare(workspace)?;

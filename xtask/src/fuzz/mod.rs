@@ -7,6 +7,7 @@ mod build;
 mod outcome;
 mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -79,6 +80,40 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<bool> 
     tally.print_details();
     println!("fuzz: {tally}");
     Ok(tally.is_success())
+}
+
+/// Builds all targets.
+///
+/// # Errors
+///
+/// When that fails.
+pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
+    build::build(workspace, &chosen(workspace, None)?).map(|_programs| ())
+}
+
+/// Runs each target for a share of the time, going on from the inputs that were found before. Returns the figures, and what
+/// shows again what one has found.
+///
+/// # Errors
+///
+/// When the build fails, or a program can't be run.
+pub(crate) fn campaign(workspace: &Workspace, time: Duration) -> Result<(BTreeMap<String, u64>, Option<String>)> {
+    let programs = build::build(workspace, &chosen(workspace, None)?)?;
+    let seconds = time.as_secs() / u64::try_from(programs.len().max(1))?;
+    let mut figures = BTreeMap::new();
+    for program in &programs {
+        let (name, seed) = (program.name(), seed_of_the_moment());
+        let outcome = program.run(seconds.max(1), seed)?;
+        println!("fuzz: {name}: {outcome}");
+        figures.insert(format!("seconds: {name}"), seconds.max(1));
+        figures.insert(format!("executions: {name}"), outcome.executions());
+        if !outcome.is_good() {
+            println!("{}", outcome.last_words());
+            let input = outcome.found().map(|input| format!(" --input {}", input.display()));
+            return Ok((figures, Some(format!("cargo xtask fuzz {name}{}", input.unwrap_or_default()))));
+        }
+    }
+    Ok((figures, None))
 }
 
 /// Runs each target for a short time, as a part of the checks. Each counts as a test.

@@ -36,6 +36,11 @@ impl Outcome {
         self.is_good
     }
 
+    /// How many inputs were run.
+    pub(super) fn executions(&self) -> u64 {
+        self.executions
+    }
+
     /// The input that has found something.
     pub(super) fn found(&self) -> Option<&Path> {
         self.found.as_deref()

@@ -1,0 +1,52 @@
+//! Leaks that are planted, to see that they are noticed.
+
+use std::fs::File;
+use std::str::FromStr;
+use std::thread;
+
+use crate::Result;
+
+/// How much memory is lost at once, in bytes.
+const LOST_BYTES: usize = 2 << 20;
+
+/// What is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leak {
+    /// An open file.
+    Descriptor,
+    /// A thread that never ends.
+    Thread,
+    /// Memory that was written to.
+    Memory,
+}
+
+impl Leak {
+    /// Loses something.
+    pub(crate) fn lose(self) -> Result<()> {
+        match self {
+            Self::Descriptor => std::mem::forget(File::open("/dev/null")?),
+            Self::Thread => {
+                thread::Builder::new().spawn(|| {
+                    loop {
+                        thread::park();
+                    }
+                })?;
+            }
+            Self::Memory => std::mem::forget(std::hint::black_box(vec![1_u8; LOST_BYTES])),
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Leak {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "descriptor" => Ok(Self::Descriptor),
+            "thread" => Ok(Self::Thread),
+            "memory" => Ok(Self::Memory),
+            _ => Err(format!("{text:?} is no leak; there are descriptor, thread, memory")),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The page that says what is promised, how it is tested, and what that has shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use crate::campaign::{Entry, FUZZ, KILLLOOPS, Ledger, SIMULATE};
+use crate::docs::markdown;
+
+const INTRODUCTION: &str = include_str!("reliability/introduction.md");
+const FOUND: &str = include_str!("reliability/found.md");
+
+/// How often each moment is to be hit at least.
+const LEAST_KILLS: u64 = 50;
+
+/// All of `docs/reliability.md`.
+pub(crate) fn page(ledger: &Ledger) -> String {
+    let mut text = format!("{INTRODUCTION}\n## Figures of all campaigns\n\n");
+    if ledger.0.is_empty() {
+        text.push_str("There was none yet.\n");
+    }
+    text.push_str(&markdown::table(&["stage", "runs", "time", "commit", "what", "failures"], &stages(ledger)));
+    text.push_str(&kills(ledger));
+    text.push_str(&parts(
+        ledger,
+        SIMULATE,
+        "Crashes of the simulation",
+        "what the crash cut off",
+        &["crash: "],
+        &["crashes"],
+    ));
+    let heads = ["executions", "seconds"];
+    text.push_str(&parts(ledger, FUZZ, "Fuzz targets", "target", &["executions: ", "seconds: "], &heads));
+    let _ = write!(text, "\n{FOUND}");
+    text
+}
+
+fn stages(ledger: &Ledger) -> Vec<Vec<String>> {
+    let row = |(name, entry): (&String, &Entry)| {
+        let plain = entry.figures.iter().filter(|(name, _)| !name.contains(": "));
+        let what: Vec<_> = plain.map(|(name, figure)| format!("{name} {}", grouped(*figure))).collect();
+        let failures = entry.failures.iter().map(|again| format!("`{again}`")).collect::<Vec<_>>().join("<br>");
+        let failures = if failures.is_empty() { "none".to_owned() } else { failures };
+        let time = format!("{} min {} s", entry.seconds / 60, entry.seconds % 60);
+        vec![
+            format!("`{name}`"),
+            entry.runs.to_string(),
+            time,
+            format!("`{}`", entry.commit),
+            what.join(", "),
+            failures,
+        ]
+    };
+    ledger.0.iter().map(row).collect()
+}
+
+/// How often processes were killed at each moment, and how many moments are still to be hit.
+fn kills(ledger: &Ledger) -> String {
+    let all: Vec<_> = KILLLOOPS.iter().map(|stage| part(ledger, stage, "kill: ")).collect();
+    if all.iter().all(BTreeMap::is_empty) {
+        return String::new();
+    }
+    let mut text = "\n## Kills at each moment\n\nAll come behind the first acknowledgement; [killpoints.md](killpoints.md) says what the moments are.\n".to_owned();
+    for (stage, kills) in KILLLOOPS.iter().zip(&all).filter(|(_, kills)| !kills.is_empty()) {
+        let few = kills.values().filter(|count| **count < LEAST_KILLS).count();
+        let is = if few == 0 { "all have" } else { "not all have" };
+        let _ = writeln!(text, "`{stage}`: {} moments; {is} {LEAST_KILLS} kills: {few} have fewer.", kills.len());
+    }
+    text.push('\n');
+    let names: BTreeSet<_> = all.iter().flat_map(BTreeMap::keys).collect();
+    let cell = |kills: &BTreeMap<String, u64>, name: &str| {
+        kills.get(name).map_or_else(|| "–".to_owned(), |count| grouped(*count))
+    };
+    let row = |name: &String| {
+        let cells = all.iter().map(|kills| cell(kills, name));
+        std::iter::once(format!("`{name}`")).chain(cells).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = names.into_iter().map(row).collect();
+    text.push_str(&markdown::table(&["moment", "redb", "RocksDB"], &rows));
+    text
+}
+
+/// A table of the figures of a stage whose names begin with these prefixes, one column for each.
+fn parts(ledger: &Ledger, stage: &str, title: &str, head: &str, prefixes: &[&str], heads: &[&str]) -> String {
+    let columns: Vec<_> = prefixes.iter().map(|prefix| part(ledger, stage, prefix)).collect();
+    let row = |name: &String| {
+        let cells = columns.iter().map(|column| grouped(column.get(name).copied().unwrap_or_default()));
+        std::iter::once(name.clone()).chain(cells).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = columns.first().into_iter().flat_map(BTreeMap::keys).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<&str> = std::iter::once(head).chain(heads.iter().copied()).collect();
+    format!("\n## {title}\n\n{}", markdown::table(&heads, &rows))
+}
+
+fn part(ledger: &Ledger, stage: &str, prefix: &str) -> BTreeMap<String, u64> {
+    let figures = ledger.0.get(stage).into_iter().flat_map(|entry| &entry.figures);
+    figures.filter_map(|(name, figure)| Some((name.strip_prefix(prefix)?.to_owned(), *figure))).collect()
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{grouped, page};
+    use crate::campaign::Ledger;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 12, 123, 1_234, 1_000_000].map(grouped), ["0", "12", "123", "1,234", "1,000,000"]);
+    }
+
+    #[test]
+    fn what_was_not_run_is_not_on_the_page() {
+        let empty = page(&Ledger::default());
+        assert!(empty.contains("There was none yet") && !empty.contains("`killloop-redb`:"));
+        let text = "[killloop-redb]\nruns = 1\nseconds = 61\ncommit = 'c'\n[killloop-redb.figures]\nrounds = 51\n'kill: a' = 50\n'kill: b' = 1\n";
+        let ledger: Ledger = toml::from_str(text).unwrap();
+        let page = page(&ledger);
+        for wanted in
+            ["2 moments; not all have 50 kills: 1 have fewer.", "| `a` | 50 | – |", "1 min 1 s", "rounds 51 | none |"]
+        {
+            assert!(page.contains(wanted), "{wanted:?} is missing in\n{page}");
+        }
+        let figures = page.split("## Figures").nth(1).unwrap();
+        assert!(!figures.contains("`simulate` |"), "{page}");
+    }
+}
