@@ -112,7 +112,9 @@ fn all_begun(runtime: &Runtime) {
     let barrier = Arc::new(Barrier::new(BLOCKING_THREADS + 1));
     for _ in 0..BLOCKING_THREADS {
         let barrier = barrier.clone();
-        runtime.spawn_blocking(move || drop(barrier.wait()));
+        runtime.spawn_blocking(move || {
+            barrier.wait();
+        });
     }
     barrier.wait();
 }
