@@ -162,7 +162,6 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Docs => docs::run(&workspace).map(|()| true),
         Command::Simulate(arguments) => simulate::run(&workspace, &arguments).map(|()| true),
         Command::Replay { file } => simulate::replay(&workspace, &file).map(|()| true),
-        Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments).map(|()| true),
         Command::Errors(arguments) => world::run(&workspace, "errors", &arguments).map(|()| true),
         Command::Cuts(arguments) => world::run(&workspace, "cuts", &arguments).map(|()| true),
         Command::Killpoints(arguments) => killpoints::run(&workspace, &arguments, false).map(|()| true),

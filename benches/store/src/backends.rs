@@ -50,7 +50,7 @@ impl<'a> Subject<'a> {
     /// Memory, and the backends that are wanted.
     pub(crate) fn all(setup: &'a Setup) -> Vec<Self> {
         let embedded = setup.backends().iter().copied().map(Self::Embedded);
-        [Self::Memory].into_iter().chain(embedded).chain(setup.postgres().map(Self::Postgres)).collect()
+        [Self::Memory].into_iter().chain(embedded).chain(setup.postgres.as_deref().map(Self::Postgres)).collect()
     }
 
     /// Opens it; the memory's is empty each time.
@@ -79,7 +79,7 @@ async fn open_postgres(url: &str, place: &Path) -> Result<Arc<dyn Datastore>> {
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "the same call, whatever is built in")]
 async fn open_postgres(_: &str, _: &Path) -> Result<Arc<dyn Datastore>> {
-    anyhow::bail!("this program was built without PostgreSQL")
+    anyhow::bail!("this program was built without PostgreSQL: build it with --features postgres")
 }
 
 impl fmt::Display for Subject<'_> {

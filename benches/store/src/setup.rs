@@ -23,9 +23,8 @@ pub(crate) struct Setup {
     backends: Vec<Backend>,
     /// Measures a datastore that speaks PostgreSQL's protocol, too, where datastores by themselves are measured: the URL of a
     /// database that may be thrown away, because tables are left in it.
-    #[cfg(feature = "postgres")]
     #[arg(long, global = true)]
-    postgres: Option<String>,
+    pub(crate) postgres: Option<String>,
     /// Writes the figures to this file, as JSON.
     #[arg(long, global = true)]
     pub(crate) json: Option<PathBuf>,
@@ -38,14 +37,6 @@ impl Setup {
 
     pub(crate) fn backends(&self) -> &[Backend] {
         if self.backends.is_empty() { Backend::ALL } else { &self.backends }
-    }
-
-    /// The URL of a database that is measured beside them.
-    pub(crate) fn postgres(&self) -> Option<&str> {
-        #[cfg(feature = "postgres")]
-        return self.postgres.as_deref();
-        #[cfg(not(feature = "postgres"))]
-        None
     }
 
     /// How often, at least once.

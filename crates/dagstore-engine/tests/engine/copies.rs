@@ -456,7 +456,7 @@ async fn a_file_is_held_against_the_index_before_it_is_adopted() {
     // With the index the source isn't needed.
     world.wire.remove("a");
     let own = tempfile::NamedTempFile::new().unwrap();
-    let mut other = car.bytes.to_vec();
+    let mut other = car.bytes.clone();
     *other.last_mut().unwrap() ^= 1;
     for wrong in [&other[..], &car.bytes[..car.bytes.len() - 1], &cars::numbered(64, 4096).bytes[..100], &[]] {
         std::fs::write(own.path(), wrong).unwrap();
