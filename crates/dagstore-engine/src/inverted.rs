@@ -100,6 +100,28 @@ impl Inverted {
 /// when this returns, but for the indices.
 pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: &Task) -> Result<(), ShardError> {
     let Some(inverted) = &core.inverted else { return Ok(()) };
+    let added = replace(core, inverted, name, task).await;
+    // This attempt's index stays, so the next attempt couldn't tell that an earlier one was lost.
+    if added.is_err() && !has_earlier_index(core, name).await {
+        note_leftovers(core, name.registration).await.map_err(|error| index_error(&error))?;
+    }
+    added
+}
+
+/// Whether any attempt before this one has an index for sure. The first has none before it whose rows could be left.
+async fn has_earlier_index(core: &Arc<Core>, name: OwnName) -> bool {
+    if name.attempt.0 <= 1 {
+        return true;
+    }
+    for attempt in (1..name.attempt.0).rev().map(Attempt) {
+        if matches!(open(core, of_attempt(name, attempt)).await, Ok(Some(_)) | Err(IndexError::Damaged { .. })) {
+            return true;
+        }
+    }
+    false
+}
+
+async fn replace(core: &Arc<Core>, inverted: &Inverted, name: OwnName, task: &Task) -> Result<(), ShardError> {
     let index = open(core, name).await.map_err(|error| index_error(&error))?;
     let Some(index) = index else {
         return Err(ShardError::new(ErrorKind::Storage, "the index that was just published is gone"));
