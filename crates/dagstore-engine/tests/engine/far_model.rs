@@ -222,14 +222,15 @@ impl Run {
         }
         let (name, size) = &files[usize::try_from(random.below(files.len() as u64)).unwrap()];
         let path = self.world.copies.as_ref().unwrap().path().join(name);
-        // A copy that is cut while somebody has it mapped is the end of the program.
-        let is_mapped = !self.open.lock().is_empty();
         match random.below(3) {
             0 => std::fs::remove_file(&path).unwrap(),
-            1 if *size > 0 && !is_mapped => {
+            1 if *size > 0 => {
                 let bytes = std::fs::read(&path).unwrap();
                 let length = usize::try_from(random.below(*size)).unwrap();
-                std::fs::write(&path, &bytes[..length]).unwrap();
+                // In a file of its own: what is cut while somebody still has it mapped is the end of the program.
+                let cut = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+                std::fs::write(cut.path(), &bytes[..length]).unwrap();
+                cut.persist(&path).unwrap();
             }
             _ => {}
         }
