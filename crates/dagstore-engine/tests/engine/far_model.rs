@@ -372,9 +372,25 @@ async fn heal_one(run: &Run, engine: &Engine, shard: usize, name: &str) {
                 let evicted = engine.evict(name, true).await;
                 run.log.lock().push(format!("{name}: heal evict {evicted:?}"));
             }
-            Err(error) => run.log.lock().push(format!("{name}: heal acquire {error:?}")),
+            Err(error) => {
+                run.log.lock().push(format!("{name}: heal acquire {error:?}"));
+                force_last_copies(run, engine).await;
+            }
         }
         assert!(attempt < 4, "shard {name} isn't well again: {:?}", engine.info(name));
+    }
+}
+
+/// Does what the error says where copies of what their sources have no more take the room: those go only by force.
+async fn force_last_copies(run: &Run, engine: &Engine) {
+    use dagstore_engine::Error;
+    use dagstore_transient::{Error as Copy, Reason};
+    for name in (0..SHARDS).map(key) {
+        let evicted = answered("it is evicted or kept", engine.evict(&name, false)).await;
+        if matches!(evicted, Err(Error::Copy { source: Copy::Kept { reason: Reason::MayBeTheLast, .. }, .. })) {
+            let forced = answered("it is evicted by force", engine.evict(&name, true)).await;
+            run.log.lock().push(format!("{name}: heal forced {forced:?}"));
+        }
     }
 }
 
