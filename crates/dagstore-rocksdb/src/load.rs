@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{BACKEND, not_loaded, out_of_reach};
 use crate::families::{Families, MAX_FRESH_FILES, family_name};
-use crate::store::RocksdbEngine;
+use crate::store::{Compaction, RocksdbEngine};
 
 /// Histogram of the seconds that a file of a bulk load waited because compaction was behind, by `namespace`. A file that
 /// didn't wait isn't counted.
@@ -43,6 +43,9 @@ const PAGES_AHEAD: usize = 2;
 
 /// How long a load waits before it looks again whether compaction has caught up.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long compaction may be due without being at work, before a load no longer waits for it.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// What loads need beside the database.
 pub(crate) struct Loads {
@@ -83,12 +86,19 @@ impl Loads {
     }
 }
 
-/// Waits as long as a namespace has too many fresh files, on the load's own thread and without a lock: nobody else waits, and
-/// whoever drops the load ends it.
+/// Waits as long as a namespace has too many fresh files and compaction gets on with them, on the load's own thread and without a
+/// lock: nobody else waits, and whoever drops the load ends it. Where compaction doesn't begin, going on tells why.
 async fn wait_for_compaction(embedded: &Embedded<RocksdbEngine>, namespace: Namespace, worker: &Worker) -> Result<()> {
     let begin = Instant::now();
     let mut waits = false;
-    while embedded.read(OPERATION, |engine| engine.lags_behind(namespace, MAX_FRESH_FILES))? {
+    let mut at_work = begin;
+    loop {
+        match embedded.read(OPERATION, |engine| engine.compaction(namespace, MAX_FRESH_FILES))? {
+            Compaction::CaughtUp => break,
+            Compaction::AtWork => at_work = Instant::now(),
+            Compaction::Pending if at_work.elapsed() < STANDSTILL => {}
+            Compaction::Pending => break,
+        }
         if !waits {
             waits = true;
             tracing::debug!(namespace = namespace.name(), "a load waits until compaction has caught up");
@@ -284,6 +294,21 @@ mod tests {
         assert_eq!(loads, (0..=most).collect::<Vec<_>>());
         while path.read_dir().unwrap().any(|entry| is_new_file(entry.unwrap().file_name().to_str().unwrap())) {
             tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_load_goes_on_where_compaction_does_not_begin() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows");
+        let store = Arc::new(RocksdbDatastore::builder().bulk_namespace(ROWS, 4).open(&path).await.unwrap());
+        store.put(ROWS, b"first", b"").await.unwrap();
+        compacts(&store, false);
+        for load in 0..=u32::try_from(MAX_FRESH_FILES).unwrap() {
+            timeout(Duration::from_mins(2), store.bulk_load(ROWS, rows(load)))
+                .await
+                .expect("it waits for ever")
+                .unwrap();
         }
     }
 }

@@ -236,20 +236,35 @@ impl RocksdbEngine {
         ingested.map_err(|error| failed("bulk load", error))
     }
 
-    /// Whether a namespace has so many fresh files that look-ups suffer, and compaction is at work on them. Where it
-    /// isn't, because it failed for instance, waiting would help nobody.
-    pub(crate) fn lags_behind(&self, namespace: Namespace, max_fresh_files: u64) -> Result<bool> {
-        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(false) };
+    /// Whether a namespace has so many fresh files that look-ups suffer, and what becomes of them.
+    pub(crate) fn compaction(&self, namespace: Namespace, max_fresh_files: u64) -> Result<Compaction> {
+        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(Compaction::CaughtUp) };
         let property = |name: &properties::PropName| {
             let value = self.database().property_int_value_cf(&family, name);
             value.map(Option::unwrap_or_default).map_err(|error| failed("bulk load", error))
         };
         let files = self.database().property_value_cf(&family, properties::num_files_at_level(0));
         let files = files.map_err(|error| failed("bulk load", error))?.and_then(|files| files.parse::<u64>().ok());
-        Ok(files.unwrap_or_default() >= max_fresh_files
-            && property(properties::BACKGROUND_ERRORS)? == 0
-            && property(properties::COMPACTION_PENDING)? + property(properties::NUM_RUNNING_COMPACTIONS)? > 0)
+        Ok(if files.unwrap_or_default() < max_fresh_files || property(properties::BACKGROUND_ERRORS)? > 0 {
+            Compaction::CaughtUp
+        } else if property(properties::NUM_RUNNING_COMPACTIONS)? > 0 {
+            Compaction::AtWork
+        } else if property(properties::COMPACTION_PENDING)? > 0 {
+            Compaction::Pending
+        } else {
+            Compaction::CaughtUp
+        })
     }
+}
+
+/// What becomes of the fresh files of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compaction {
+    /// There are few, or nobody is about to make fewer of them, because it failed for instance: waiting would help nobody.
+    CaughtUp,
+    AtWork,
+    /// It should begin. It doesn't after a write that found the disk full, until the database is opened again.
+    Pending,
 }
 
 #[cfg(test)]
