@@ -4,7 +4,7 @@
 //! {"k":"<key>","u":"<mount URL>","t":"<path of the local copy>","s":<state>,"l":<lazy>,"e":"<error text>"}
 //! ```
 //!
-//! They are no [`Codec`](crate::Codec)'s: they lack the registration and all else that this store keeps of a shard.
+//! They are no [`Codec`]'s: they lack the registration and all else that this store keeps of a shard.
 
 use std::fmt::Write as _;
 use std::io;

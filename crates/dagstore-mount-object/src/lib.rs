@@ -18,7 +18,7 @@
 //!
 //! # What a store must have
 //! With a strong `ETag` an object can be read at any place, and a stream that breaks goes on where it broke; without, it is streamed
-//! from its beginning only ([`Stat::sequential_only`]). An object in a cold tier is not [ready](Stat::ready), and reading it
+//! from its beginning only ([`Stat::sequential_only`]). An object in a cold tier is not [ready][`Stat::ready`], and reading it
 //! is refused until it has been restored.
 //!
 //! ```
