@@ -20,7 +20,7 @@ use crate::statistics::percentile;
 /// How many times as long as in a quiet store a registration may take.
 const MOST_TIMES: f64 = 10.0;
 
-/// Blocks are as small as the bench's CARs have them, because only how many there are matters.
+/// Blocks are small, because only how many there are matters.
 const BLOCK_BYTES: usize = 32;
 
 /// Blocks of a small shard.

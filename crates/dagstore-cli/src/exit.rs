@@ -244,9 +244,9 @@ fn after_mount(error: &mount::Error) -> String {
         mount::Error::Unavailable { .. } => "again when it can be read",
         mount::Error::NotAFile { .. } => "the CAR files in it, one by one, if it is a directory",
         mount::Error::Refused { .. } => {
-            "a source that the store is allowed to reach; dagstore mounts shows what is, and a table in dagstore.toml allows more: \
-             hosts, a base, or private_addresses = true"
-        },
+            "a source that the store is allowed to reach; dagstore mounts shows what is, and a table in dagstore.toml \
+             allows more: hosts, a base, or private_addresses = true"
+        }
         mount::Error::BadAnswer { .. } | mount::Error::Truncated { .. } => "again when its server is mended",
         mount::Error::NoCredential { .. } => {
             "the same again, with the environment variable set; dagstore mounts shows it"

@@ -121,6 +121,7 @@ async fn has_earlier_index(core: &Arc<Core>, name: OwnName) -> bool {
     false
 }
 
+/// Adds the rows of the index `name`, and removes what earlier attempts left.
 async fn replace(core: &Arc<Core>, inverted: &Inverted, name: OwnName, task: &Task) -> Result<(), ShardError> {
     let index = open(core, name).await.map_err(|error| index_error(&error))?;
     let Some(index) = index else {

@@ -94,7 +94,7 @@ async fn wait_for_compaction(embedded: &Embedded<RocksdbEngine>, namespace: Name
     let mut at_work = begin;
     loop {
         match embedded.read(OPERATION, |engine| engine.compaction(namespace, MAX_FRESH_FILES))? {
-            Compaction::CaughtUp => break,
+            Compaction::Idle => break,
             Compaction::AtWork => at_work = Instant::now(),
             Compaction::Pending if at_work.elapsed() < STANDSTILL => {}
             Compaction::Pending => break,

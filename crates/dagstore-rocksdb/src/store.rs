@@ -238,7 +238,7 @@ impl RocksdbEngine {
 
     /// Whether a namespace has so many fresh files that look-ups suffer, and what becomes of them.
     pub(crate) fn compaction(&self, namespace: Namespace, max_fresh_files: u64) -> Result<Compaction> {
-        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(Compaction::CaughtUp) };
+        let Some(family) = self.database().cf_handle(family_name(namespace)) else { return Ok(Compaction::Idle) };
         let property = |name: &properties::PropName| {
             let value = self.database().property_int_value_cf(&family, name);
             value.map(Option::unwrap_or_default).map_err(|error| failed("bulk load", error))
@@ -246,13 +246,13 @@ impl RocksdbEngine {
         let files = self.database().property_value_cf(&family, properties::num_files_at_level(0));
         let files = files.map_err(|error| failed("bulk load", error))?.and_then(|files| files.parse::<u64>().ok());
         Ok(if files.unwrap_or_default() < max_fresh_files || property(properties::BACKGROUND_ERRORS)? > 0 {
-            Compaction::CaughtUp
+            Compaction::Idle
         } else if property(properties::NUM_RUNNING_COMPACTIONS)? > 0 {
             Compaction::AtWork
         } else if property(properties::COMPACTION_PENDING)? > 0 {
             Compaction::Pending
         } else {
-            Compaction::CaughtUp
+            Compaction::Idle
         })
     }
 }
@@ -261,7 +261,7 @@ impl RocksdbEngine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compaction {
     /// There are few, or nobody is about to make fewer of them, because it failed for instance: waiting would help nobody.
-    CaughtUp,
+    Idle,
     AtWork,
     /// It should begin. It doesn't after a write that found the disk full, until the database is opened again.
     Pending,

@@ -88,14 +88,6 @@ impl Copies {
         self.shared.ledger.taken()
     }
 
-    /// Tells whether the source of a copy was seen to have its content, or seen to be gone. Copies whose source wasn't seen in this
-    /// run are not evicted to make room, where no [`Sources`](crate::Sources) can be asked.
-    pub fn note_source(&self, name: OwnName, was_seen: bool) {
-        if let Some(slot) = self.shared.state.lock().slots.get(&Id::of(name)) {
-            slot.marks.see_source(was_seen);
-        }
-    }
-
     /// The content of a complete copy; `None` where there is none, or a user's own file.
     pub fn content(&self, name: OwnName) -> Option<Stat> {
         match &self.shared.state.lock().slots.get(&Id::of(name))?.held {
