@@ -2,13 +2,12 @@
 
 use anyhow::Result;
 
-use crate::cargo::Cargo;
+use crate::program::Program;
 use crate::shell;
-use crate::simulate::PROFILE;
 use crate::workspace::Workspace;
 
-/// The crate with both loops.
-const PACKAGE: &str = "dagstore-world";
+/// The program with both loops.
+pub(crate) const PROGRAM: Program = Program { package: "dagstore-world", needs_rocksdb: false };
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -24,7 +23,5 @@ pub(crate) struct Arguments {
 ///
 /// When the build fails, or a rule is broken.
 pub(crate) fn run(workspace: &Workspace, which: &str, arguments: &Arguments) -> Result<()> {
-    let mut command = Cargo::plain(workspace).command(["run", "--quiet", "--profile", PROFILE, "-p", PACKAGE]);
-    command.args(["--", which]).args(&arguments.options);
-    shell::run(&mut command)
+    shell::run(PROGRAM.command(workspace)?.arg(which).args(&arguments.options))
 }

@@ -1,6 +1,8 @@
 //! Runs the loops and says how that went. `cargo xtask errors` and `cargo xtask cuts` start it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people: its output is its purpose")]
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,7 +10,7 @@ use dagstore_testkit::Fault;
 use dagstore_world::{OPERATIONS, Operation, Plan, Report, cuts, errors};
 
 const USAGE: &str = "usage: dagstore-world errors|cuts|list [--operation NAME] [--fault NAME] [--at N] [--for-ever yes|no] [--stride N] [--seed N] \
-                     [--again N] [--threads N]";
+                     [--again N] [--threads N] [--figures FILE]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -26,8 +28,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let plan = match read(arguments) {
-        Ok(plan) => plan,
+    let (plan, figures) = match read(arguments) {
+        Ok(read) => read,
         Err(wrong) => {
             eprintln!("{wrong}\n{USAGE}");
             return ExitCode::FAILURE;
@@ -37,11 +39,20 @@ fn main() -> ExitCode {
     let report = run(&plan);
     println!("{report}");
     println!("stride {}, seed {}, {:.1} s", plan.stride, plan.seed, begun.elapsed().as_secs_f64());
+    if let Some(file) = figures {
+        let lines = report.figures().into_iter().map(|(name, count)| format!("{count} {name}\n"));
+        if let Err(error) = fs::write(&file, lines.collect::<String>()) {
+            eprintln!("error: writing {}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
     if report.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn read(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
+/// What to run, and where the figures go.
+fn read(mut arguments: impl Iterator<Item = String>) -> Result<(Plan, Option<PathBuf>), String> {
     let mut plan = Plan::all();
+    let mut figures = None;
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
         let number = || value.parse::<u64>().map_err(|error| format!("{argument} {value:?}: {error}"));
@@ -60,8 +71,9 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
             "--seed" => plan.seed = number()?,
             "--again" => plan.again = number()?,
             "--threads" => plan.threads = usize::try_from(number()?).unwrap_or(1),
+            "--figures" => figures = Some(value.into()),
             _ => return Err(format!("what is {argument:?}?")),
         }
     }
-    Ok(plan)
+    Ok((plan, figures))
 }

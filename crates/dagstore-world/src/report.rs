@@ -63,6 +63,14 @@ impl Report {
         })
     }
 
+    /// What is added up over campaigns, with its names.
+    pub fn figures(&self) -> Vec<(String, u64)> {
+        let Count { points, checks } = self.total();
+        let totals = [("points", points), ("stores looked through", checks)];
+        let named = self.points.iter().map(|(point, count)| (format!("point: {}", point.trim_end()), *count));
+        totals.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(named).collect()
+    }
+
     /// The counts by operation.
     fn of_operations(&self) -> BTreeMap<&'static str, Vec<(&str, Count)>> {
         let mut by_operation: BTreeMap<_, Vec<_>> = BTreeMap::new();

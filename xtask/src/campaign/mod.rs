@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 use stages::{Outcome, STAGES, Share, Stage};
 
 pub(crate) use figures::{Entry, Ledger};
-pub(crate) use stages::{FUZZ, KILLLOOPS, SIMULATE};
+pub(crate) use stages::{FUZZ, KILLLOOPS, LOOPS, SIMULATE};
 
 /// A stage that would get less isn't run.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -76,9 +76,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Stage>> {
 fn run_stage(workspace: &Workspace, stage: &Stage, lasts: Duration) -> Result<Option<String>> {
     println!("campaign: {}: {lasts:?}", stage.name);
     let begun = Instant::now();
-    let mut ledger = Ledger::load(workspace)?;
-    let outcome = (stage.run)(&Share { workspace, lasts, ledger: &ledger })?;
+    let outcome = (stage.run)(&Share { workspace, lasts, ledger: &Ledger::load(workspace)? })?;
     let Outcome { figures, failure } = outcome;
+    // Another campaign, with other stages, may have written its figures down meanwhile.
+    let mut ledger = Ledger::load(workspace)?;
     let entry = ledger.0.entry(stage.name.to_owned()).or_default();
     entry.runs += 1;
     entry.seconds += begun.elapsed().as_secs();

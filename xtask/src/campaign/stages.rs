@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::figures::{self, Entry, Ledger};
 use crate::killpoints::{self, OUTSIDE_EVERY};
 use crate::workspace::Workspace;
-use crate::{concurrency, faults, fuzz, setup, simulate, soak};
+use crate::{concurrency, faults, fuzz, setup, simulate, soak, world};
 
 /// One kind of check.
 #[derive(Debug, Clone, Copy)]
@@ -47,24 +47,39 @@ pub(crate) struct Outcome {
 /// The names of stages whose figures have tables of their own.
 pub(crate) const SIMULATE: &str = "simulate";
 pub(crate) const KILLLOOPS: [&str; 2] = ["killloop-redb", "killloop-rocksdb"];
+pub(crate) const LOOPS: [&str; 2] = ["errors", "cuts"];
 pub(crate) const FUZZ: &str = "fuzz";
 
 /// All of them, in the order in which they are run.
-pub(crate) const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 9] = [
     Stage { name: SIMULATE, share: 4, missing: nothing, build: |at| simulate::PROGRAM.build(at), run: simulation },
     Stage {
         name: KILLLOOPS[0],
         share: 8,
         missing: nothing,
         build: |at| killpoints::program(false).build(at),
-        run: redb,
+        run: |share| killing(share, KILLLOOPS[0], "redb"),
     },
     Stage {
         name: KILLLOOPS[1],
         share: 8,
         missing: rocksdb_is,
         build: |at| killpoints::program(true).build(at),
-        run: rocksdb,
+        run: |share| killing(share, KILLLOOPS[1], "rocksdb"),
+    },
+    Stage {
+        name: LOOPS[0],
+        share: 4,
+        missing: nothing,
+        build: |at| world::PROGRAM.build(at),
+        run: |share| looping(share, LOOPS[0]),
+    },
+    Stage {
+        name: LOOPS[1],
+        share: 3,
+        missing: nothing,
+        build: |at| world::PROGRAM.build(at),
+        run: |share| looping(share, LOOPS[1]),
     },
     Stage { name: FUZZ, share: 6, missing: |_| fuzz::missing(), build: fuzz::build_all, run: fuzzing },
     Stage { name: "soak", share: 6, missing: nothing, build: |at| soak::PROGRAM.build(at), run: soaking },
@@ -74,6 +89,12 @@ pub(crate) const STAGES: [Stage; 7] = [
 
 /// How many steps the simulation runs from one seed: so many are soon run again.
 const STEPS: u64 = 200_000;
+
+/// In how many parts the loops are run. All of them together have each point once.
+const QUARTERS: u64 = 4;
+
+/// The figure that says how many were run.
+const QUARTERS_RUN: &str = "quarters of the loop";
 
 /// How many orders of threads are tried at once.
 const ORDERS: u64 = 50_000;
@@ -110,14 +131,6 @@ fn simulation(share: &Share<'_>) -> Result<Outcome> {
     Ok(Outcome { figures: all.figures, failure })
 }
 
-fn redb(share: &Share<'_>) -> Result<Outcome> {
-    killing(share, KILLLOOPS[0], "redb")
-}
-
-fn rocksdb(share: &Share<'_>) -> Result<Outcome> {
-    killing(share, KILLLOOPS[1], "rocksdb")
-}
-
 /// Rounds behind those that were there before.
 fn killing(share: &Share<'_>, stage: &str, backend: &str) -> Result<Outcome> {
     let mut command = killpoints::program(backend == "rocksdb").command(share.workspace)?;
@@ -126,6 +139,27 @@ fn killing(share: &Share<'_>, stage: &str, backend: &str) -> Result<Outcome> {
     command.args(["--rounds", "1000000000", "--seconds", &share.lasts.as_secs().to_string()]);
     let again = format!("cargo xtask killloop --backend {backend} --seed {KILL_SEED} -- --begin {begin}");
     run_program(share, command, again)
+}
+
+/// One quarter after the other, from the one on that comes behind the last.
+fn looping(share: &Share<'_>, name: &'static str) -> Result<Outcome> {
+    let begun = Instant::now();
+    let mut all = Entry::default();
+    let mut quarters = 0;
+    let mut failure = None;
+    while failure.is_none() && (begun.elapsed() < share.lasts || quarters == 0) {
+        let quarter = (share.ledger.figure(name, QUARTERS_RUN) + quarters) % QUARTERS;
+        let (stride, seed) = (QUARTERS.to_string(), quarter.to_string());
+        let mut command = world::PROGRAM.command(share.workspace)?;
+        command.args([name, "--stride", &stride, "--seed", &seed]);
+        let again = format!("cargo xtask {name} --stride {stride} --seed {seed}");
+        let outcome = run_program(share, command, again)?;
+        all.add(outcome.figures);
+        failure = outcome.failure;
+        quarters += 1;
+    }
+    all.add(BTreeMap::from([(QUARTERS_RUN.to_owned(), quarters)]));
+    Ok(Outcome { figures: all.figures, failure })
 }
 
 fn fuzzing(share: &Share<'_>) -> Result<Outcome> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::campaign::{Entry, FUZZ, KILLLOOPS, Ledger, SIMULATE};
+use crate::campaign::{Entry, FUZZ, KILLLOOPS, LOOPS, Ledger, SIMULATE};
 use crate::docs::markdown;
 
 const INTRODUCTION: &str = include_str!("reliability/introduction.md");
@@ -28,6 +28,9 @@ pub(crate) fn page(ledger: &Ledger) -> String {
         &["crash: "],
         &["crashes"],
     ));
+    for (stage, title) in LOOPS.into_iter().zip(["Calls that failed", "Moments at which the power went"]) {
+        text.push_str(&parts(ledger, stage, title, "point", &["point: "], &["times"]));
+    }
     let heads = ["executions", "seconds"];
     text.push_str(&parts(ledger, FUZZ, "Fuzz targets", "target", &["executions: ", "seconds: "], &heads));
     let _ = write!(text, "\n{FOUND}");

@@ -9,9 +9,11 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::iter;
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -99,21 +101,24 @@ pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
 /// When the build fails, or a program can't be run.
 pub(crate) fn campaign(workspace: &Workspace, time: Duration) -> Result<(BTreeMap<String, u64>, Option<String>)> {
     let programs = build::build(workspace, &chosen(workspace, None)?)?;
-    let seconds = time.as_secs() / u64::try_from(programs.len().max(1))?;
+    let seconds = (time.as_secs() * u64::try_from(at_once())? / u64::try_from(programs.len().max(1))?).max(1);
+    let seed = seed_of_the_moment();
+    println!("fuzz: {} targets, {seconds} s each, {} at a time, seed {seed}", programs.len(), at_once());
     let mut figures = BTreeMap::new();
-    for program in &programs {
-        let (name, seed) = (program.name(), seed_of_the_moment());
-        let outcome = program.run(seconds.max(1), seed)?;
-        println!("fuzz: {name}: {outcome}");
-        figures.insert(format!("seconds: {name}"), seconds.max(1));
-        figures.insert(format!("executions: {name}"), outcome.executions());
-        if !outcome.is_good() {
-            println!("{}", outcome.last_words());
-            let input = outcome.found().map(|input| format!(" --input {}", input.display()));
-            return Ok((figures, Some(format!("cargo xtask fuzz {name}{}", input.unwrap_or_default()))));
+    let mut failure = None;
+    for (name, outcome) in spread(&programs, |program| (program.name(), told(program, seconds, seed))) {
+        match outcome {
+            Ok(outcome) => {
+                figures.insert(format!("seconds: {name}"), seconds);
+                figures.insert(format!("executions: {name}"), outcome.executions());
+                if !outcome.is_good() {
+                    failure = Some(again(name, &outcome));
+                }
+            }
+            Err(error) => failure = Some(format!("cargo xtask fuzz {name} ({error:#})")),
         }
     }
-    Ok((figures, None))
+    Ok((figures, failure))
 }
 
 /// Runs each target for a short time, as a part of the checks. Each counts as a test.
@@ -145,40 +150,51 @@ fn chosen(workspace: &Workspace, wanted: Option<&str>) -> Result<Vec<String>> {
 
 /// Runs the programs, a few at the same time, and tells of each how it went.
 fn run_all(programs: &[Program], seconds: u64, seed: u32) -> Tally {
-    let (left, tally) = (Mutex::new(programs.iter()), Mutex::new(Tally::default()));
-    let work = || {
-        while let Some(program) = left.lock().ok().and_then(|mut left| left.next()) {
-            let outcome = program.run(seconds, seed);
-            if let Ok(mut tally) = tally.lock() {
-                count(program, outcome, &mut tally);
-            }
+    println!("fuzz: {} targets, {seconds} s each, {} at a time, seed {seed}", programs.len(), at_once());
+    let mut tally = Tally::default();
+    for (name, outcome) in spread(programs, |program| (program.name(), told(program, seconds, seed))) {
+        match outcome {
+            Ok(outcome) if outcome.is_good() => tally.add_pass(),
+            Ok(outcome) => tally.add_failure(format!("fuzz::{name}: {}", again(name, &outcome))),
+            Err(error) => tally.add_failure(format!("fuzz::{name}: {error:#}")),
         }
-    };
-    let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_AT_ONCE);
-    println!("fuzz: {} targets, {seconds} s each, {at_once} at a time, seed {seed}", programs.len());
-    thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(work);
-        }
-    });
-    tally.into_inner().unwrap_or_default()
+    }
+    tally
 }
 
-fn count(program: &Program, outcome: Result<Outcome>, tally: &mut Tally) {
-    let name = program.name();
-    match outcome {
-        Ok(outcome) if outcome.is_good() => {
-            println!("fuzz: {name}: {outcome}");
-            tally.add_pass();
-        }
-        Ok(outcome) => {
-            println!("{}", outcome.last_words());
-            println!("fuzz: {name}: FOUND SOMETHING, {outcome}");
-            let again = outcome.found().map(|input| format!(": cargo xtask fuzz {name} --input {}", input.display()));
-            tally.add_failure(format!("fuzz::{name}{}", again.unwrap_or_default()));
-        }
-        Err(error) => tally.add_failure(format!("fuzz::{name}: {error:#}")),
+/// How many targets run at the same time.
+fn at_once() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_AT_ONCE)
+}
+
+/// Does this with every program, a few at the same time.
+fn spread<'a, T: Send>(programs: &'a [Program], work: impl Fn(&'a Program) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let left = iter::from_fn(|| programs.get(next.fetch_add(1, Ordering::Relaxed)));
+        left.map(&work).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once()).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// Runs a target and tells how it went.
+fn told(program: &Program, seconds: u64, seed: u32) -> Result<Outcome> {
+    let outcome = program.run(seconds, seed)?;
+    if outcome.is_good() {
+        println!("fuzz: {}: {outcome}", program.name());
+    } else {
+        println!("{}\nfuzz: {}: FOUND SOMETHING, {outcome}", outcome.last_words(), program.name());
     }
+    Ok(outcome)
+}
+
+/// What shows again what a target has found.
+fn again(name: &str, outcome: &Outcome) -> String {
+    let input = outcome.found().map(|input| format!(" --input {}", input.display()));
+    format!("cargo xtask fuzz {name}{}", input.unwrap_or_default())
 }
 
 /// libFuzzer takes 32 bits, and 0 for a seed of its own.
