@@ -110,6 +110,12 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Plants faults in different layers, to see that simulations, loops and fuzz targets find them; each takes minutes.
+    Harness {
+        /// Only what is planted there, `index` for instance.
+        #[arg(long)]
+        layer: Option<String>,
+    },
     /// Builds the program and runs its demonstration.
     Demo {
         /// Arguments for `dagstore demo`.
@@ -171,6 +177,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),
+        Command::Harness { layer } => faults::trial::run(&workspace, layer.as_deref()),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
         Command::Bench { lean, name, options } => bench::run(&workspace, lean, &name, &options).map(|()| true),
         Command::Ci => ci::run(&workspace),

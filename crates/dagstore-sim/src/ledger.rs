@@ -26,6 +26,8 @@ pub(crate) struct Fact {
     pub(crate) changes: u64,
     /// Counts destructions that were asked for.
     pub(crate) destroys: u64,
+    /// Errors that the disk had told when the first of those began that are under way: who joins it is told what it met.
+    pub(crate) destroying_since: u64,
     /// Counts acquires that were asked for.
     pub(crate) acquires: u64,
 }
@@ -66,8 +68,11 @@ impl Fact {
         self.alive = info.filter(|_| self.threats == 0).map(|info| info.registration.0);
     }
 
-    /// A destruction begins.
-    pub(crate) fn destroying(&mut self) {
+    /// A destruction begins, when the disk has told so many errors.
+    pub(crate) fn destroying(&mut self, failures: u64) {
+        if self.threats == 0 {
+            self.destroying_since = failures;
+        }
         self.threats += 1;
         self.destroys += 1;
         self.changes += 1;

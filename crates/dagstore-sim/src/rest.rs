@@ -92,7 +92,7 @@ impl Run {
             Some(held) => self.check_content(&held.accessor, false),
             None => self.world.breaks("usable", || format!("{} can't be acquired: {:?}", name(key), self.info(key))),
         }
-        self.ledger.of(key).destroying();
+        self.ledger.of(key).destroying(self.world.disk.lock().failures);
         self.call(Call::Destroy { key });
         self.answers_come().await;
         if let Some(info) = self.info(key) {

@@ -117,7 +117,7 @@ impl Run {
             What::Read { nth } => self.read(nth),
             What::Recover { key } => self.call(Call::Recover { key }),
             What::Destroy { key } => {
-                self.ledger.of(key).destroying();
+                self.ledger.of(key).destroying(self.world.disk.lock().failures);
                 self.call(Call::Destroy { key });
             }
             What::Collect => self.call(Call::Collect),
@@ -149,6 +149,9 @@ impl Run {
             let fact = self.ledger.of(key);
             mark.changes = fact.changes;
             mark.acquires = fact.acquires - u64::from(is_held);
+            if matches!(call, Call::Destroy { .. }) {
+                mark.failures = fact.destroying_since;
+            }
         }
         process.call(call, mark);
     }

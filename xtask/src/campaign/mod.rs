@@ -87,7 +87,7 @@ fn run_stage(workspace: &Workspace, stage: &Stage, lasts: Duration) -> Result<Op
     entry.failures.extend(failure.clone());
     entry.add(figures);
     ledger.save(workspace)?;
-    docs::print(workspace, &docs::reliability(&ledger))?;
+    docs::print(workspace, &docs::reliability(&ledger)?)?;
     Ok(failure)
 }
 

@@ -11,6 +11,7 @@ mod words;
 use anyhow::{Context, Result};
 
 use crate::campaign::Ledger;
+use crate::faults::trial::trials;
 use crate::workspace::Workspace;
 
 /// A file that is printed.
@@ -32,14 +33,18 @@ pub(crate) fn pages() -> Result<Vec<Page>> {
     Ok(vec![
         Page { path: "docs/faults.md", text: faults::page(&crate::faults::faults()?) },
         Page { path: "docs/fsm.md", text: fsm::page(&arrows) },
-        reliability(&Ledger::built_in()?),
+        reliability(&Ledger::built_in()?)?,
         Page { path: "docs/fsm.svg", text: svg::draw(&arrows)? },
     ])
 }
 
 /// The page of what was tested, with these figures.
-pub(crate) fn reliability(ledger: &Ledger) -> Page {
-    Page { path: "docs/reliability.md", text: reliability::page(ledger) }
+///
+/// # Errors
+///
+/// When the list of what is planted can't be read.
+pub(crate) fn reliability(ledger: &Ledger) -> Result<Page> {
+    Ok(Page { path: "docs/reliability.md", text: reliability::page(ledger, &trials()?) })
 }
 
 /// Writes the pages.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::campaign::{Entry, FUZZ, KILLLOOPS, LOOPS, Ledger, SIMULATE};
 use crate::docs::markdown;
+use crate::faults::trial::Trial;
 
 const INTRODUCTION: &str = include_str!("reliability/introduction.md");
 const FOUND: &str = include_str!("reliability/found.md");
@@ -13,7 +14,7 @@ const FOUND: &str = include_str!("reliability/found.md");
 const LEAST_KILLS: u64 = 50;
 
 /// All of `docs/reliability.md`.
-pub(crate) fn page(ledger: &Ledger) -> String {
+pub(crate) fn page(ledger: &Ledger, trials: &[Trial]) -> String {
     let mut text = format!("{INTRODUCTION}\n## Figures of all campaigns\n\n");
     if ledger.0.is_empty() {
         text.push_str("There was none yet.\n");
@@ -33,8 +34,23 @@ pub(crate) fn page(ledger: &Ledger) -> String {
     }
     let heads = ["executions", "seconds"];
     text.push_str(&parts(ledger, FUZZ, "Fuzz targets", "target", &["executions: ", "seconds: "], &heads));
+    text.push_str(&planted(trials));
     let _ = write!(text, "\n{FOUND}");
     text
+}
+
+/// What was planted in different layers, and what has found it.
+fn planted(trials: &[Trial]) -> String {
+    let row = |trial: &Trial| {
+        let Trial { layer, what, file, command, found, .. } = trial;
+        let command = format!("`cargo xtask {}`", command.join(" "));
+        vec![format!("{layer} (`{file}`)"), what.clone(), command, found.clone()]
+    };
+    let rows: Vec<_> = trials.iter().map(row).collect();
+    let table = markdown::table(&["layer", "what is wrong then", "found by", "where, and after how long"], &rows);
+    format!(
+        "\n## Planted on purpose\n\n`cargo xtask harness` plants each of these again (`xtask/harness.toml`), and fails where one isn't found.\n\n{table}"
+    )
 }
 
 fn stages(ledger: &Ledger) -> Vec<Vec<String>> {
@@ -121,11 +137,11 @@ mod tests {
 
     #[test]
     fn what_was_not_run_is_not_on_the_page() {
-        let empty = page(&Ledger::default());
+        let empty = page(&Ledger::default(), &[]);
         assert!(empty.contains("There was none yet") && !empty.contains("`killloop-redb`:"));
         let text = "[killloop-redb]\nruns = 1\nseconds = 61\ncommit = 'c'\n[killloop-redb.figures]\nrounds = 51\n'kill: a' = 50\n'kill: b' = 1\n";
         let ledger: Ledger = toml::from_str(text).unwrap();
-        let page = page(&ledger);
+        let page = page(&ledger, &[]);
         for wanted in
             ["2 moments; not all have 50 kills: 1 have fewer.", "| `a` | 50 | – |", "1 min 1 s", "rounds 51 | none |"]
         {

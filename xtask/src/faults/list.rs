@@ -74,11 +74,20 @@ impl Plant {
     ///
     /// When the old text doesn't stand there exactly once.
     pub(crate) fn apply(&self, text: &str) -> Result<String> {
-        match text.matches(&self.old).count() {
-            1 if self.old == self.new => bail!("the plant in {} changes nothing", self.file),
-            1 => Ok(text.replacen(&self.old, &self.new, 1)),
-            count => bail!("{} has the plant's old text {count} times, not once: {:?}", self.file, self.old),
-        }
+        replace_once(&self.file, text, &self.old, &self.new)
+    }
+}
+
+/// The text of a file with one part changed.
+///
+/// # Errors
+///
+/// When the old text doesn't stand there exactly once, or nothing would change.
+pub(super) fn replace_once(file: &str, text: &str, old: &str, new: &str) -> Result<String> {
+    match text.matches(old).count() {
+        1 if old == new => bail!("the plant in {file} changes nothing"),
+        1 => Ok(text.replacen(old, new, 1)),
+        count => bail!("{file} has the plant's old text {count} times, not once: {old:?}"),
     }
 }
 

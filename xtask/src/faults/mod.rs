@@ -6,6 +6,7 @@ mod choice;
 mod list;
 mod planting;
 mod scratch;
+pub(crate) mod trial;
 
 use anyhow::{Result, bail};
 
