@@ -171,7 +171,10 @@ pub(crate) fn of_blocks(store: &Dagstore, error: blockstore::Error) -> Failure {
                 match failure.error {
                     Error::Index(_) => format!("dagstore index rebuild {word}"),
                     Error::Car(dagstore::car::Error::Integrity { .. }) => {
-                        format!("dagstore verify {word}; --no-verify takes the block as it is")
+                        format!(
+                            "the same again, because a damaged local copy is fetched anew; dagstore verify {word}, if \
+                             that doesn't help; --no-verify takes the block as it is"
+                        )
                     }
                     _ => format!("dagstore verify {word}"),
                 }

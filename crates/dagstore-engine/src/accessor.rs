@@ -1,7 +1,7 @@
 //! Reading an acquired shard.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use dagstore_car::{CarReader, MultihashRef, RawCid, Section, Verdict};
@@ -11,6 +11,8 @@ use dagstore_types::ShardKey;
 use futures_util::{Stream, StreamExt};
 
 use crate::catalogue::Found;
+use crate::core::Core;
+use crate::damage::CopyHealth;
 use crate::provisional::{self, Provisional};
 use crate::reference::Reference;
 use crate::shared::Shared;
@@ -24,12 +26,14 @@ pub(crate) struct OpenShard {
     pub(crate) reader: CarReader,
     /// The local copy that is read, where it is one. It isn't evicted meanwhile.
     pub(crate) lease: Option<Lease>,
+    pub(crate) copy: CopyHealth,
     /// Whether what is read is on this machine.
     pub(crate) is_local: bool,
     /// What it has in the place of an index of its own, where it has none yet.
     pub(crate) provisional: Option<Provisional>,
     pub(crate) verify: bool,
     pub(crate) blocking: Blocking,
+    pub(crate) core: Weak<Core>,
     /// Part of the index was found damaged: the next acquire has it built again.
     pub(crate) is_index_damaged: AtomicBool,
     pub(crate) _counted: Counted,
@@ -48,6 +52,10 @@ impl OpenShard {
 
     /// The data of the block with the multihash of `cid`, checked against it if wanted.
     pub(crate) fn read_checked(&self, cid: &RawCid, verify: bool) -> Result<Bytes> {
+        self.read_where_it_is(cid, verify).inspect_err(|error| self.doubt_copy_for(error))
+    }
+
+    fn read_where_it_is(&self, cid: &RawCid, verify: bool) -> Result<Bytes> {
         let multihash = cid.multihash();
         let found = self.find_first(multihash)?;
         let location = found.ok_or_else(|| Error::BlockNotFound { cid: cid.clone() })?;
@@ -195,12 +203,17 @@ impl<'a> ShardBlockstore<'a> {
 
     /// As [`get`](Self::get), by the shard's own index.
     pub(crate) async fn get_out_of_it(&self, cid: &RawCid) -> Result<Bytes> {
-        // To read what is on this machine takes less than to hand it over.
-        if self.shard.is_local {
-            return self.shard.read_checked(cid, self.verify);
+        let read = if self.shard.is_local {
+            // To read what is on this machine takes less than to hand it over.
+            self.shard.read_checked(cid, self.verify)
+        } else {
+            let (shard, cid, verify) = (self.shard.clone(), cid.clone(), self.verify);
+            walk::off_the_runtime(shard.blocking, move || shard.read_checked(&cid, verify)).await?
+        };
+        if read.is_err() {
+            self.shard.look_after_copy().await;
         }
-        let (shard, cid, verify) = (self.shard.clone(), cid.clone(), self.verify);
-        walk::off_the_runtime(shard.blocking, move || shard.read_checked(&cid, verify)).await?
+        read
     }
 
     /// Whether a block has the multihash of `cid`. The source isn't read, but where the shard is provisional.

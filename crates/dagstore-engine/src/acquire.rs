@@ -14,6 +14,7 @@ use dagstore_types::{ErrorKind, ShardError, ShardKey, ShardState};
 use crate::accessor::{Counted, OpenShard, ShardAccessor};
 use crate::cell::Reply;
 use crate::core::Core;
+use crate::damage::CopyHealth;
 use crate::error::{car_error, mount_error, shard_error};
 use crate::info::ShardInfo;
 use crate::place::Place;
@@ -160,7 +161,10 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
         }
         open_anew(core, key, name, &place, lease.map(|lease| *lease)).await
     };
-    let shard = opened.get_or_try_init(open_anew).await?;
+    let mut shard = opened.get_or_try_init(open_anew).await?.clone();
+    if shard.copy.is_given_up() {
+        shard = cell.opened_anew(reference.attempt, &shard).get_or_try_init(open_anew).await?.clone();
+    }
     if shard.is_index_damaged.load(Ordering::Relaxed) {
         if shard.lease.is_none() {
             // The shard was open already, from the source as it was then. What it is now isn't indexed unasked.
@@ -171,7 +175,7 @@ async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result
         }
         return Err(Unopened::IndexLost);
     }
-    Ok(shard.clone())
+    Ok(shard)
 }
 
 fn place(core: &Core, url: &str) -> Result<Place, Unopened> {
@@ -242,16 +246,24 @@ async fn open_provisional(
     Ok(Arc::new(OpenShard { provisional: Some(Provisional::new(core)), ..shard }))
 }
 
-fn open_shard(core: &Core, key: ShardKey, index: Arc<dyn FullIndex>, reader: CarReader, is_local: bool) -> OpenShard {
+fn open_shard(
+    core: &Arc<Core>,
+    key: ShardKey,
+    index: Arc<dyn FullIndex>,
+    reader: CarReader,
+    is_local: bool,
+) -> OpenShard {
     OpenShard {
         key,
         index,
         reader,
         lease: None,
+        copy: CopyHealth::default(),
         is_local,
         provisional: None,
         verify: core.options.verify_on_read,
         blocking: core.options.blocking,
+        core: Arc::downgrade(core),
         is_index_damaged: AtomicBool::new(false),
         _counted: Counted::new(core.shared.clone()),
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
 use dagstore_transient::Lease;
@@ -10,9 +9,11 @@ use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, Un
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use crate::Result;
 use crate::accessor::OpenShard;
+use crate::damage;
 use crate::passing::Wishes;
 use crate::reference::Reference;
 use crate::shared::Shared;
@@ -49,6 +50,8 @@ pub(crate) struct CellState {
     opened: Option<Opened>,
     /// The copy that was just indexed, for the first accessor.
     pub(crate) lease: Option<Box<Lease>>,
+    /// When a copy of the shard was to be given up last.
+    gave_up_copy: Option<Instant>,
     /// The cell is out of the catalogue: whoever holds it looks the key up again.
     gone: bool,
 }
@@ -207,6 +210,27 @@ impl Cell {
         }
     }
 
+    /// The place where those find what they share who come after the copy was given up that `damaged` is read from.
+    pub(crate) fn opened_anew(&self, attempt: Attempt, damaged: &Arc<OpenShard>) -> Arc<OnceCell<Arc<OpenShard>>> {
+        let replaced = self.with(|state| {
+            let is_damaged = |(_, opened): &mut Opened| opened.get().is_some_and(|shard| Arc::ptr_eq(shard, damaged));
+            state.opened.take_if(is_damaged)
+        });
+        drop(replaced);
+        self.opened(attempt)
+    }
+
+    /// Whether a copy of the shard may be given up, for now.
+    pub(crate) fn may_give_up_copy(&self) -> bool {
+        self.with(|state| {
+            let is_time = state.gave_up_copy.is_none_or(|at| at.elapsed() >= damage::PAUSE);
+            if is_time {
+                state.gave_up_copy = Some(Instant::now());
+            }
+            is_time
+        })
+    }
+
     /// Keeps the copy that was indexed from being evicted before those who wait for the shard have opened it.
     pub(crate) fn keep_for_parked(&self, lease: Option<Box<Lease>>) {
         let unused = self.with(|state| {
@@ -344,7 +368,7 @@ impl CellState {
         if self.shard.record()?.attempt != *attempt {
             return None;
         }
-        let shard = opened.get().filter(|shard| !shard.is_index_damaged.load(Ordering::Relaxed))?.clone();
+        let shard = opened.get().filter(|shard| shard.is_good())?.clone();
         let counted = self.shard.acquire_at_once(now)?;
         self.used = true;
         Some((shard, counted))

@@ -243,7 +243,7 @@ impl Core {
     }
 
     /// Whether the source of this registration has this content, as far as it says within the deadline.
-    async fn source_has(&self, registration: Registration, content: &Stat) -> bool {
+    pub(crate) async fn source_has(&self, registration: Registration, content: &Stat) -> bool {
         let record = self.catalogue.find(registration).and_then(|key| self.catalogue.look(key.as_str()));
         let Some(info) = record.and_then(crate::ShardInfo::of_found) else { return false };
         let Ok(place) = Place::of(&self.registry, &info.url) else { return false };

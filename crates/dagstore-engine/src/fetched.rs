@@ -83,32 +83,39 @@ pub(crate) async fn index(
         Err(error) => {
             let Ok(lease) = copies.local(name, None).await else { return Err(mount_error(&error)) };
             tracing::info!(shard = %cell.key(), %error, "the source can't be asked; its local copy is indexed");
-            return index_copy(core, cell, name, copies, lease, task).await;
+            return index_copy(core, cell, name, lease, task).await;
         }
     };
     let mut looked = 0;
-    let (fetched, walk) = loop {
+    loop {
+        looked += 1;
         let passing = Passing::new(core, cell, name, &stat, task);
         let fetching = fetch(core, copies, name, &place.mount, &stat, Room::Given, Some(Box::new(passing.clone())));
         let Some(fetched) = task.unless_cancelled(fetching).await else {
             copies.cancel(name).await;
             return Err(cancelled());
         };
-        looked += 1;
-        // What was on disk of it was damaged, and is gone now: that is no fault of the source.
-        if looked < MOST_LOOKS && matches!(fetched, Err(dagstore_transient::Error::Damaged { .. })) {
-            continue;
+        let lease = match (fetched, passing.end()) {
+            (Ok(lease), Walk::Done(indexed)) if lease.was_observed() => return Ok((indexed, lease)),
+            (Ok(lease), _) => lease,
+            // What was on disk of it was damaged, and is gone now: that is no fault of the source.
+            (Err(dagstore_transient::Error::Damaged { .. }), _) if looked < MOST_LOOKS => continue,
+            (Err(_), Walk::Failed(error)) => {
+                give_up_content(copies, name, &error).await;
+                return Err(error);
+            }
+            (Err(error), _) => return Err(copy_error(&error)),
+        };
+        let content = lease.stat();
+        let error = match index_copy(core, cell, name, lease, task).await {
+            Ok(indexed) => return Ok(indexed),
+            Err(error) => error,
+        };
+        // The copy was there before. The same is true of it.
+        let is_gone = says_bad_content(&error) && core.give_up_copy(name, &content).await;
+        if !is_gone || looked >= MOST_LOOKS {
+            return Err(error);
         }
-        break (fetched, passing.end());
-    };
-    match (fetched, walk) {
-        (Ok(lease), Walk::Done(indexed)) if lease.was_observed() => Ok((indexed, lease)),
-        (Ok(lease), _) => index_copy(core, cell, name, copies, lease, task).await,
-        (Err(_), Walk::Failed(error)) => {
-            give_up_content(copies, name, &error).await;
-            Err(error)
-        }
-        (Err(error), _) => Err(copy_error(&error)),
     }
 }
 
@@ -133,30 +140,26 @@ async fn index_copy(
     core: &Arc<Core>,
     cell: &Arc<Cell>,
     name: OwnName,
-    copies: &Copies,
     lease: Lease,
     task: &Task,
 ) -> Result<(Indexed, Lease), ShardError> {
     let opened = Opened::new(lease.stat(), lease.reader().clone());
-    match indexing::index_opened(core, cell, name, opened, task).await {
-        Ok(indexed) => Ok((indexed, lease)),
-        Err(error) => {
-            drop(lease);
-            give_up_content(copies, name, &error).await;
-            Err(error)
-        }
-    }
+    Ok((indexing::index_opened(core, cell, name, opened, task).await?, lease))
 }
 
 /// Removes what was fetched of a content that can't be indexed: where the source is whole, the next attempt has to fetch it
 /// anew.
 async fn give_up_content(copies: &Copies, name: OwnName, error: &ShardError) {
-    // A number beyond its limit may be a flipped bit.
-    if (error.kind().class() == ErrorClass::Corrupt || error.kind() == ErrorKind::LimitExceeded)
+    if says_bad_content(error)
         && let Err(error) = copies.evict(name, true, true).await
     {
         tracing::debug!(%name, %error, "what was fetched of a bad source stays");
     }
+}
+
+/// Whether something is wrong with the bytes. A number beyond its limit may be a flipped bit.
+fn says_bad_content(error: &ShardError) -> bool {
+    error.kind().class() == ErrorClass::Corrupt || error.kind() == ErrorKind::LimitExceeded
 }
 
 /// Indexes bytes while they pass. Clones are of the same walk.

@@ -21,6 +21,7 @@ mod commits;
 mod committer;
 mod copies;
 mod core;
+mod damage;
 mod engine;
 mod error;
 mod fetched;

@@ -124,7 +124,10 @@ impl Engine {
         let checks = Checks { shard: open.clone(), sections, what, indexer, blocks: 0, to_index: 0, done_bytes: 0 };
         let checked = walk::in_pieces(open.blocking, checks).then(move |step| {
             let core = core.clone();
-            async move { with_row(&core, registration, step?).await }
+            async move {
+                open.look_after_copy().await;
+                with_row(&core, registration, step?).await
+            }
         });
         stream::iter(refused).chain(checked).boxed()
     }
@@ -172,6 +175,7 @@ impl Iterator for Checks {
             Some(Err(error)) => {
                 // Behind it nothing can be told apart, nor counted.
                 self.sections = None;
+                self.shard.doubt_copy();
                 self.step(vec![Finding::of_shard(Problem::Unreadable(error))], None)
             }
             None => {
@@ -198,6 +202,9 @@ impl Checks {
         self.to_index += u64::from(is_indexed);
         self.done_bytes = section.data_offset + section.data_size;
         let of_data = if self.what == Verify::Data { check_data(&self.shard.reader, &section) } else { None };
+        if matches!(of_data, Some(Problem::Differs | Problem::Unreadable(_))) {
+            self.shard.doubt_copy();
+        }
         let of_index = if is_indexed { check_index(&self.shard, &section) } else { None };
         let problems = [of_data, of_index].into_iter().flatten();
         let findings = problems.map(|problem| Finding::of(section.cid.clone(), offset, problem)).collect();

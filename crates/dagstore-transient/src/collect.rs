@@ -117,6 +117,11 @@ impl Copies {
         Ok(())
     }
 
+    /// Whether a copy is kept until it is unpinned.
+    pub fn is_pinned(&self, name: OwnName) -> bool {
+        self.shared.state.lock().slots.get(&Id::of(name)).is_some_and(|slot| slot.marks.is_pinned())
+    }
+
     async fn set_pinned(&self, name: OwnName, is_pinned: bool) -> Result<()> {
         let id = Id::of(name);
         let (is_written_by_a_fetch, chunks) = {

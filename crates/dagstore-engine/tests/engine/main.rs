@@ -27,6 +27,7 @@ mod quarantine;
 mod rebuilding;
 mod resting;
 mod retry;
+mod rot;
 mod stress;
 #[allow(dead_code, reason = "what only the tests of the faults use")]
 mod support;
