@@ -128,7 +128,7 @@ impl PostgresBuilder {
     /// # Errors
     /// [`Error::InUse`](dagstore_datastore::Error::InUse) while somebody else has the lease: its place says who. Of class [`ErrorClass::Permanent`] when the URL
     /// can't be used, the server refuses this user, or the tables aren't there or of a newer program;
-    /// [`ErrorClass::Transient`] when the server can't be reached.
+    /// [`ErrorClass::Transient`] when the server can't be reached, or doesn't answer for as long as a lease lasts, from 5 s to 30 s.
     pub async fn open(self, url: &str) -> Result<PostgresDatastore> {
         let address = Address::parse(url).map_err(|why| {
             own("open", ErrorClass::Permanent, format!("the URL can't be used: {why}"))
@@ -163,9 +163,13 @@ impl PostgresBuilder {
         let connector = Connector::new(address.config, tls, self.lease / 4);
         let sql = Sql::new(&schema, &table);
         let place: Arc<str> = format!("{}, table {schema}.{table}", address.place).into();
-        let session = connector.session("open").await?;
-        session::warn_of_no_fsync(&session, &place).await;
-        self.check_tables(&session, &sql).await?;
+        let preparing = async {
+            let session = connector.session("open").await?;
+            session::warn_of_no_fsync(&session, &place).await;
+            self.check_tables(&session, &sql).await?;
+            Ok(session)
+        };
+        let session = session::answered(self.lease, preparing).await?;
         let lease = Lease::take(&session, &sql, place.clone(), self.lease, self.wait).await?;
         Ok(Shared {
             readers: connector.pool(self.read_connections)?,

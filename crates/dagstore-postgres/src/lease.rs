@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{BACKEND, failed, own};
-use crate::session::Session;
+use crate::session::{Session, answered};
 use crate::shared::Shared;
 use crate::sql::Sql;
 
@@ -63,13 +63,17 @@ impl Lease {
         let deadline = Instant::now().checked_add(wait);
         loop {
             let asked = Instant::now();
-            let taken = session.query_opt(&sql.take, &[&holder, &own_name(), &millis(duration)]).await;
-            if let Some(row) = taken.map_err(|error| failed("open", error))? {
+            let taking = async {
+                let taken = session.query_opt(&sql.take, &[&holder, &own_name(), &millis(duration)]).await;
+                taken.map_err(|error| failed("open", error))
+            };
+            if let Some(row) = answered(duration, taking).await? {
                 let epoch = row.try_get(0).map_err(|error| failed("open", error))?;
                 let time = Mutex::new(Time { epoch, until: asked + shortened(duration) });
                 return Ok(Self { place, holder, duration, time, lost: watch::Sender::new(None) });
             }
-            let other = session.query_opt(&sql.holder, &[]).await.map_err(|error| failed("open", error))?;
+            let looking = async { session.query_opt(&sql.holder, &[]).await.map_err(|error| failed("open", error)) };
+            let other = answered(duration, looking).await?;
             let read = |row: &tokio_postgres::Row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?));
             // Where there is nobody, the other has just let go.
             let other = other.as_ref().map(read).transpose().map_err(|error| failed("open", error))?;

@@ -7,6 +7,7 @@ use dagstore_datastore::{ErrorClass, Result};
 use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -62,11 +63,11 @@ impl Connector {
     async fn make_durable(&self, operation: &'static str, session: &Session) -> Result<()> {
         // Both wait for the disk, and for the replicas that the operator wants to be waited for.
         const DURABLE: [&str; 2] = ["on", "remote_apply"];
-        if DURABLE.contains(&setting(operation, session).await?.as_str()) {
-            return Ok(());
-        }
+        let found = setting(operation, session).await?;
+        let wanted = DURABLE.into_iter().find(|durable| *durable == found).unwrap_or(DURABLE[0]);
+        // Also where it is so already: what a session hasn't set itself changes with the server's configuration while it lasts.
         // A refusal shows in what it is then.
-        let _refused = session.batch_execute("SET synchronous_commit = on").await;
+        let _refused = session.batch_execute(&format!("SET synchronous_commit = {wanted}")).await;
         let found = setting(operation, session).await?;
         if DURABLE.contains(&found.as_str()) {
             return Ok(());
@@ -99,6 +100,20 @@ impl Connect for Connector {
     fn connect(&self, _config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
         Box::pin(self.connected())
     }
+}
+
+/// What was asked of the server while a handle is being opened, and there is no lease yet whose end would end the wait. A server
+/// that takes connections and says nothing, or lets somebody's transaction hold the row of the lease, would be waited for without
+/// an end; so it is for as long as a lease lasts, from 5 s to 30 s.
+///
+/// # Errors
+/// Those of `asked`; of class [`ErrorClass::Transient`] where there is no answer.
+pub(crate) async fn answered<T>(lease: Duration, asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let most = lease.clamp(Duration::from_secs(5), Duration::from_secs(30));
+    timeout(most, asked).await.unwrap_or_else(|_| {
+        let text = format!("the server has not answered for {most:?}");
+        Err(own("open", ErrorClass::Transient, text).advise("look after the server and the network, and try again"))
+    })
 }
 
 /// Warns of a server that syncs nothing: what it acknowledges is lost with its machine.

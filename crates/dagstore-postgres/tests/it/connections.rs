@@ -5,6 +5,7 @@ use std::time::Duration;
 use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, Error, ErrorClass, Namespace};
 use dagstore_postgres::PostgresDatastore;
 use dagstore_testkit::postgres::{Proxy, Way};
+use tokio::time::sleep;
 
 use crate::server::{self, Server, builder, url};
 
@@ -141,17 +142,39 @@ async fn commits_that_wait_for_no_disk_are_not_had() {
     let test = "commits_that_wait_for_no_disk_are_not_had";
     let Some(server) = Server::start_with(test, &["--auth=trust"], &["synchronous_commit=off"]).await else { return };
     let store = server::open(&server, "rows").await;
-    // The trap tells what the session that writes has.
-    let client = server::client(&server).await;
-    let trap = "CREATE FUNCTION tell() RETURNS trigger AS $$ BEGIN \
-                RAISE EXCEPTION 'has %', current_setting('synchronous_commit') USING ERRCODE = '22000'; END $$ \
-                LANGUAGE plpgsql; \
-                CREATE TRIGGER tells BEFORE INSERT ON rows FOR EACH STATEMENT EXECUTE FUNCTION tell()";
-    client.batch_execute(trap).await.unwrap();
+    server::client(&server).await.batch_execute(TELL).await.unwrap();
     let error = store.put(ROWS, b"key", b"").await.unwrap_err();
     assert!(full(&error).contains("has on"), "{}", full(&error));
     store.close().await.unwrap();
 }
+
+/// Nor where the server's configuration changes while the session lasts: what a session hasn't set itself changes with it.
+#[tokio::test]
+async fn commits_wait_for_the_disk_though_the_server_is_told_otherwise_meanwhile() {
+    let test = "commits_wait_for_the_disk_though_the_server_is_told_otherwise_meanwhile";
+    let Some(server) = Server::start(test).await else { return };
+    let store = server::open(&server, "rows").await;
+    let client = server::client(&server).await;
+    client.batch_execute(TELL).await.unwrap();
+    client.batch_execute("ALTER SYSTEM SET synchronous_commit = off").await.unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    while client.query_one("SHOW synchronous_commit", &[]).await.unwrap().get::<_, &str>(0) != "off" {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // The store's session hears of it at about the same time.
+    for _ in 0..5 {
+        sleep(Duration::from_millis(100)).await;
+        let error = store.put(ROWS, b"key", b"").await.unwrap_err();
+        assert!(full(&error).contains("has on"), "{}", full(&error));
+    }
+    store.close().await.unwrap();
+}
+
+/// Lets every insertion fail, and tell what the session that writes has.
+const TELL: &str = "CREATE FUNCTION tell() RETURNS trigger AS $$ BEGIN \
+                    RAISE EXCEPTION 'has %', current_setting('synchronous_commit') USING ERRCODE = '22000'; END $$ \
+                    LANGUAGE plpgsql; \
+                    CREATE TRIGGER tells BEFORE INSERT ON rows FOR EACH STATEMENT EXECUTE FUNCTION tell()";
 
 /// A password comes from the environment, and is seen nowhere; a wrong one is told apart from an absent server.
 #[tokio::test]

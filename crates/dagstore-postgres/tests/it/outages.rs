@@ -7,9 +7,9 @@ use std::time::Duration;
 use dagstore_datastore::{Batch, Datastore, Durability, ErrorClass, Namespace};
 use dagstore_postgres::PostgresDatastore;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::server::{self, Server};
+use crate::server::{self, Server, builder};
 
 const ROWS: Namespace = Namespace::new("rows");
 
@@ -141,5 +141,30 @@ async fn a_server_that_is_killed_and_comes_back_is_found_again() {
     // And the same from the outside.
     let store = server::open(&server, "rows").await;
     expect_all(&store, &acknowledged).await;
+    store.close().await.unwrap();
+}
+
+/// A server that takes connections and says nothing, as one that stands still does: whoever opens is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_is_not_waited_for_without_an_end() {
+    let test = "a_server_that_says_nothing_is_not_waited_for_without_an_end";
+    let Some(server) = Server::start(test).await else { return };
+    let url = server.url();
+    let open = || builder("rows").lease(Duration::from_secs(1)).open(&url);
+    open().await.unwrap().close().await.unwrap();
+    server.pause();
+    let error = timeout(Duration::from_mins(2), open()).await.expect("it hangs").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
+    assert!(error.to_string().contains("look after the server"), "{error}");
+    server.go_on();
+
+    // Somebody's transaction holds the row of the lease, and nothing ends it.
+    let mut client = server::client(&server).await;
+    let holding = client.transaction().await.unwrap();
+    holding.batch_execute("SELECT epoch FROM rows_lease FOR SHARE").await.unwrap();
+    let error = timeout(Duration::from_mins(2), open()).await.expect("it hangs").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
+    holding.rollback().await.unwrap();
+    let store = builder("rows").wait(Duration::from_mins(2)).open(&server.url()).await.unwrap();
     store.close().await.unwrap();
 }
