@@ -85,6 +85,14 @@ pub enum Error {
         /// What was missed.
         why: &'static str,
     },
+    /// The scratch folder is in the directory, which is only read.
+    #[error("the scratch folder {} is in {}, which is only read", .scratch.display(), .directory.display())]
+    ScratchInside {
+        /// The scratch folder.
+        scratch: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The LevelDB can't be read.
     #[error("the LevelDB in {} can't be read: {why}", .path.display())]
     LevelDb {

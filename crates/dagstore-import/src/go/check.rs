@@ -5,6 +5,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::manifest::check_presence;
+
 /// A table ends with two handles, zeros up to 40 bytes, and this number.
 const FOOTER_BYTES: usize = 48;
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
@@ -13,8 +15,8 @@ const TRAILER_BYTES: usize = 5;
 /// No block that Go writes is near it: blocks are 4 KiB, and grow with a large row and with the number of blocks.
 const MAX_BLOCK_BYTES: u64 = 64 * 1024 * 1024;
 /// Journals are made of blocks of this size, and of entries with a head of seven bytes.
-const JOURNAL_BLOCK_BYTES: usize = 32 * 1024;
-const JOURNAL_HEAD_BYTES: usize = 7;
+pub(super) const JOURNAL_BLOCK_BYTES: usize = 32 * 1024;
+pub(super) const JOURNAL_HEAD_BYTES: usize = 7;
 
 /// Checks every table and every journal in the folder; the error says which one is damaged, and where.
 pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
@@ -31,7 +33,8 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
         };
         checked.map_err(|why| format!("{name} {why}"))?;
     }
-    Ok(())
+    // What isn't there can't be damaged; a table that is missing is noticed when the LevelDB is opened, but a journal is not.
+    check_presence(folder)
 }
 
 /// Where a block is.
@@ -150,7 +153,7 @@ fn handle(bytes: &mut &[u8]) -> Option<Handle> {
     Some(Handle { offset: varint(bytes)?, size: varint(bytes)? })
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

@@ -37,7 +37,7 @@ impl Default for ReadOptions {
 /// it meanwhile.
 ///
 /// # Errors
-/// [`Error::NoGoDirectory`], [`Error::LevelDb`] where any of it is damaged, [`Error::Limit`], [`Error::File`].
+/// [`Error::NoGoDirectory`], [`Error::LevelDb`] where any of it is damaged or missing, [`Error::ScratchInside`], [`Error::Limit`], [`Error::File`].
 pub fn read(directory: &Path, options: &ReadOptions) -> Result<(Vec<GoRow>, GoFiles)> {
     let folder = directory.join("datastore");
     if !folder.join("CURRENT").is_file() {
@@ -45,10 +45,7 @@ pub fn read(directory: &Path, options: &ReadOptions) -> Result<(Vec<GoRow>, GoFi
         return Err(Error::NoGoDirectory { path: directory.to_owned(), why });
     }
     let files = GoFiles::list(directory)?;
-    let scratch = match &options.scratch {
-        Some(path) => tempfile::tempdir_in(path).map_err(Error::file(path))?,
-        None => tempfile::tempdir().map_err(Error::file(std::env::temp_dir()))?,
-    };
+    let scratch = make_scratch(directory, options.scratch.clone().unwrap_or_else(std::env::temp_dir))?;
     copy_folder(&folder, scratch.path(), options.max_bytes)?;
     check_folder(scratch.path()).map_err(|why| Error::LevelDb { path: folder.clone(), why })?;
     // The reader panics at some of what a hostile file can say.
@@ -57,6 +54,14 @@ pub fn read(directory: &Path, options: &ReadOptions) -> Result<(Vec<GoRow>, GoFi
         Err(Error::LevelDb { path: folder.clone(), why: "it is damaged: its reader gave up".to_owned() })
     })?;
     Ok((rows, files))
+}
+
+fn make_scratch(directory: &Path, scratch: PathBuf) -> Result<tempfile::TempDir> {
+    let real = |path: &Path| path.canonicalize().map_err(Error::file(path));
+    if real(&scratch)?.starts_with(real(directory)?) {
+        return Err(Error::ScratchInside { scratch, directory: directory.to_owned() });
+    }
+    tempfile::tempdir_in(&scratch).map_err(Error::file(&scratch))
 }
 
 fn copy_folder(from: &Path, to: &Path, max_bytes: u64) -> Result<()> {

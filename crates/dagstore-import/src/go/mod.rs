@@ -12,6 +12,7 @@ mod check;
 mod compare;
 mod files;
 mod leveldb;
+mod manifest;
 mod plan;
 mod write;
 

@@ -166,6 +166,26 @@ async fn the_directory_is_only_read() {
     set(0o755, 0o644);
 }
 
+/// Not for scratch either, wherever a link leads.
+#[test]
+fn scratch_in_the_directory_is_refused() {
+    let original = directory(&[("/dagstore/a", "{}")]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(original.path().join("datastore"), &link).unwrap();
+    let before = tree(original.path());
+    for scratch in [original.path().to_owned(), link] {
+        let mut options = ReadOptions::default();
+        options.scratch = Some(scratch);
+        let error = read(original.path(), &options).unwrap_err();
+        assert!(matches!(error, Error::ScratchInside { .. }), "{error}");
+    }
+    assert!(tree(original.path()) == before, "something was changed");
+    let mut options = ReadOptions::default();
+    options.scratch = Some(elsewhere.path().to_owned());
+    assert_eq!(read(original.path(), &options).unwrap().0.len(), 1);
+}
+
 /// The reader passes over what it can't read; so nothing that is damaged may come to it.
 #[test]
 fn damage_anywhere_is_an_error_and_no_gap() {
@@ -201,6 +221,38 @@ fn damage_anywhere_is_an_error_and_no_gap() {
         fs::write(&path, &whole).unwrap();
     }
     assert!(files >= 4 && damaged > 60, "{files} files, {damaged} times damaged");
+}
+
+/// What isn't there can't be damaged, and must be missed all the same: a reader takes a journal that is away for an empty one.
+#[test]
+fn a_file_that_is_missing_is_an_error_and_no_gap() {
+    let original = directory(&[("/dagstore/a", "{}"), ("/dagstore/b", "{}"), ("/dagstore/c", "{}")]);
+    let folder = original.path().join("datastore");
+    let mut missed = Vec::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        match read(original.path(), &ReadOptions::default()) {
+            Err(Error::LevelDb { why, .. }) => {
+                missed.push(path.extension().map_or(name.clone(), |extension| extension.to_str().unwrap().to_owned()));
+                assert!(!name.ends_with(".log") || why.contains(&name), "{name}: {why}");
+            }
+            Err(error) => assert!(name == "CURRENT" && matches!(error, Error::NoGoDirectory { .. }), "{name}: {error}"),
+            Ok((rows, _)) => assert_eq!(rows.len(), 3, "without {name}"),
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    missed.sort();
+    assert!(
+        matches!(&missed[..], [manifest, table, log] if manifest.starts_with("MANIFEST-") && table == "ldb" && log == "log"),
+        "{missed:?}"
+    );
+    // A name that leads elsewhere is none of a manifest.
+    fs::write(folder.join("CURRENT"), "../datastore/MANIFEST-000001\n").unwrap();
+    let error = read(original.path(), &ReadOptions::default()).unwrap_err();
+    assert!(matches!(&error, Error::LevelDb { why, .. } if why.contains("CURRENT")), "{error}");
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn failed(error: Error) -> Failure {
         Error::OtherCopy { .. } | Error::DamagedProgress { .. } | Error::Differs { .. } => {
             (Code::Failed, "the same again, when the target was removed")
         }
+        Error::ScratchInside { .. } => (Code::Usage, "another --scratch, with room for the LevelDB"),
         Error::LevelDb { .. } => (Code::Failed, "an intact copy of the directory, made while nothing writes to it"),
         Error::File { .. } => (Code::Failed, "the same again, when the file can be read and the disk has room"),
         Error::Datastore(ref error) => return Failure::new(Code::Failed, error.clone()).advise(after_datastore(error)),
