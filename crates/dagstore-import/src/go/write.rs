@@ -6,7 +6,7 @@ use dagstore::codec::{Codec, Row, encode_row, kept_row};
 use dagstore::datastore::{Batch, Datastore, Durability};
 use dagstore::rows::{META, NEXT_REGISTRATION, SHARDS, shard_row};
 use dagstore::{Databases, Identity};
-use dagstore_types::Registration;
+use dagstore_types::{MAX_KEY_BYTES, Registration};
 use futures_util::StreamExt;
 
 use super::{Outcome, Planned};
@@ -26,11 +26,11 @@ const NUMBERS_END: u64 = 1 << 63;
 pub async fn write(databases: &Databases, codec: &dyn Codec, planned: &mut [Planned]) -> Result<()> {
     let datastore = &*databases.records;
     Identity::read_or_create(datastore).await?;
-    let present = keys(datastore).await?;
+    let present = Present::read(datastore).await?;
     let mut taken = HashSet::new();
     for shard in &mut *planned {
         let key = key_of(shard);
-        if present.contains(&key) {
+        if present.has(&key, &shard.row.value) {
             shard.outcome = Outcome::Present;
         } else if !taken.insert(key) {
             shard.outcome =
@@ -68,13 +68,33 @@ fn key_of(shard: &Planned) -> Vec<u8> {
     }
 }
 
-async fn keys(datastore: &dyn Datastore) -> Result<HashSet<Vec<u8>>> {
-    let mut keys = HashSet::new();
-    let mut pages = datastore.scan(SHARDS, &[]);
-    while let Some(page) = pages.next().await.transpose()? {
-        keys.extend(page.iter().filter_map(|(_, value)| Row::split(value).ok().map(|row| row.key.to_vec())));
+/// What the store has already.
+#[derive(Default)]
+struct Present {
+    keys: HashSet<Vec<u8>>,
+    /// Whole rows under keys of the greatest length: those of longer ones were cut to it, and several may begin alike.
+    cut: HashSet<Vec<u8>>,
+}
+
+impl Present {
+    async fn read(datastore: &dyn Datastore) -> Result<Self> {
+        let mut present = Self::default();
+        let mut pages = datastore.scan(SHARDS, &[]);
+        while let Some(page) = pages.next().await.transpose()? {
+            for (_, value) in page.iter() {
+                let Ok(row) = Row::split(value) else { continue };
+                present.keys.insert(row.key.to_vec());
+                if row.key.len() == MAX_KEY_BYTES {
+                    present.cut.insert(value.to_vec());
+                }
+            }
+        }
+        Ok(present)
     }
-    Ok(keys)
+
+    fn has(&self, key: &[u8], record: &[u8]) -> bool {
+        if key.len() > MAX_KEY_BYTES { self.cut.contains(&kept_row(key, record)) } else { self.keys.contains(key) }
+    }
 }
 
 /// Takes registration numbers that were never given out, durably, and returns the first.

@@ -68,6 +68,8 @@ const CAR: &str = "bytes://OqJlcm9vdHOAZ3ZlcnNpb24BAAAA";
 
 #[tokio::test]
 async fn every_record_is_taken_or_kept_and_told() {
+    let keys = ["a", "b"].map(|end| format!("{}{end}", "k".repeat(1024)));
+    let too_long = keys.map(|key| format!(r#"{{"k":"{key}","u":"file://%2Fa.car","s":2}}"#));
     let long = format!(r#"{{"k":"long","u":"file://%2Fa","s":2,"e":"{}"}}"#, "x".repeat(70_000));
     let rows = [
         ("/dagstore", r#"{"k":"","u":"file://%2Fa.car","t":"","s":2,"l":false,"e":""}"#),
@@ -78,6 +80,8 @@ async fn every_record_is_taken_or_kept_and_told() {
         ("/dagstore/long", long.as_str()),
         ("/dagstore/lost", r#"{"k":"lost","u":"fs://irrecoverable","t":"","s":240,"l":false,"e":"x"}"#),
         ("/dagstore/recovering", r#"{"k":"recovering","u":"file://%2Fa.car","t":"","s":128,"l":false,"e":"before"}"#),
+        ("/dagstore/too-long-a", too_long[0].as_str()),
+        ("/dagstore/too-long-b", too_long[1].as_str()),
         ("/dagstore/twice", r#"{"k":"errored","u":"file://%2Fb.car","t":"","s":240,"l":false,"e":""}"#),
         ("/dagstore/undefined", r#"{"k":"undefined","u":"file://%2Fa.car","t":"","s":7,"l":false,"e":""}"#),
         (
@@ -111,6 +115,8 @@ async fn every_record_is_taken_or_kept_and_told() {
         ("long", "the most is 65536"),
         ("lost", "Go lost the path"),
         ("recovering", "Recovering false"),
+        ("too-long-a", "1025 bytes"),
+        ("too-long-b", "1025 bytes"),
         ("twice", "the same key"),
         ("undefined", "0x07 is no shard state"),
         ("unknown", "New false"),
@@ -120,7 +126,7 @@ async fn every_record_is_taken_or_kept_and_told() {
     }
     assert_eq!(outcomes.len(), rows.len());
     assert!(planned[1].index.is_some(), "Go cleans the key for the name of the index, too");
-    assert!(planned[10].copy.is_some() && planned[10].notes.iter().any(|note| note.contains("lotus")), "{planned:?}");
+    assert!(planned[12].copy.is_some() && planned[12].notes.iter().any(|note| note.contains("lotus")), "{planned:?}");
 
     check_store(&into, rows.len()).await;
     // Again changes nothing.
