@@ -21,11 +21,12 @@ pub(crate) type Question<T> = for<'a> fn(ShardBlockstore<'a>, &'a RawCid) -> Box
 pub(crate) async fn ask<T>(store: &Blockstore, cid: &RawCid, question: Question<T>) -> Result<(ShardKey, T)> {
     let mut candidates = Candidates::new(store, cid);
     let mut asked = FuturesUnordered::new();
-    let (mut room, mut failures) = (store.setup.most_asked, Vec::new());
+    let (mut room, mut failures, mut order) = (store.setup.most_asked, Vec::new(), Vec::new());
     loop {
         let nobody_else = match candidates.next().await {
             Ok(Some(key)) if room > 0 => {
                 room -= 1;
+                order.push(key.clone());
                 asked.push(ask_one(store, cid, key, question));
                 // One that fails gives way to the next; one that is slow is asked beside it.
                 match tokio::time::timeout(store.setup.patience, first_answer(&mut asked, &mut failures)).await {
@@ -43,6 +44,8 @@ pub(crate) async fn ask<T>(store: &Blockstore, cid: &RawCid, question: Question<
         if failures.is_empty() && !skipped {
             failures = unavailable(store, cid).await?;
         }
+        // The first that was asked is the likeliest to have it, however late its answer came.
+        failures.sort_by_key(|failure| order.iter().position(|key| *key == failure.key));
         return Err(without_answer(cid, failures, skipped));
     }
 }

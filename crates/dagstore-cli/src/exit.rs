@@ -171,10 +171,10 @@ pub(crate) fn of_blocks(store: &Dagstore, error: blockstore::Error) -> Failure {
                 match failure.error {
                     Error::Index(_) => format!("dagstore index rebuild {word}"),
                     Error::Car(dagstore::car::Error::Integrity { .. }) => {
-                        format!(
-                            "the same again, because a damaged local copy is fetched anew; dagstore verify {word}, if \
-                             that doesn't help; --no-verify takes the block as it is"
-                        )
+                        let is_here = store.info(failure.key.as_str()).is_ok_and(|info| info.url.starts_with("file:"));
+                        // A local copy in which something is damaged was given up.
+                        let again = if is_here { "" } else { "the same again, and if that doesn't help " };
+                        format!("{again}dagstore verify {word}; --no-verify takes the block as it is")
                     }
                     _ => format!("dagstore verify {word}"),
                 }

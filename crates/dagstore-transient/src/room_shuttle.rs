@@ -64,9 +64,11 @@ fn the_sum_of_all_rooms_is_what_they_hold() {
             let ledger = ledger.clone();
             thread::spawn(move || {
                 let Some(room) = ledger.try_reserve(bytes, None) else { return };
+                assert!(ledger.taken() <= QUOTA, "more is given out than there is");
                 room.written(1);
                 assert!(ledger.taken() >= room.bytes(), "too little is counted");
                 if let Some(more) = ledger.try_reserve(2, None) {
+                    assert!(ledger.taken() <= QUOTA, "more is given out than there is");
                     room.absorb(more);
                     assert_eq!(room.bytes(), bytes + 2);
                 }

@@ -97,7 +97,7 @@ const QUARTERS: u64 = 4;
 const QUARTERS_RUN: &str = "quarters of the loop";
 
 /// How many orders of threads are tried at once.
-const ORDERS: u64 = 50_000;
+const ORDERS: u64 = 10_000;
 
 /// The seed of the first sequence. The tests have those from 1 on.
 const FIRST_SEED: u64 = 1_000_000_000;

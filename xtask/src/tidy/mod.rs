@@ -6,6 +6,7 @@
 mod architecture;
 mod bare_matches;
 mod dependencies;
+mod features;
 mod foreign_paths;
 mod headers;
 mod layers;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cargo::Cargo;
 use crate::docs;
+use crate::selection::Selection;
 use crate::workspace::Workspace;
 
 /// One broken rule at one place.
@@ -71,6 +73,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
     report.add("layers", layers::check(&crates, &rules));
     report.add("rocksdb", layers::check_rocksdb(&metadata, &crates, &rules, &cargo)?);
     report.add("lean crates", lean::check(&rules.lean, &cargo)?);
+    let tested = Selection::of(workspace)?.tested_features();
+    let metadata_of_tests = workspace.metadata_with(CargoOpt::SomeFeatures(tested))?;
+    report.add("features", features::check(&metadata_of_tests));
     report.add("dependencies", dependencies::check(&metadata, &read_toml(&root.join("deny.toml"))?));
     report.add("module headers", headers::check(&files));
     report.add("architecture", architecture::check(root, &names)?);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dagstore::mount::BytesMount;
+use dagstore::postgres::PostgresDatastore;
 use dagstore::{Dagstore, Error, ShardState};
 use dagstore_testkit::cars;
 use dagstore_testkit::postgres::Server;
@@ -104,10 +105,21 @@ async fn a_store_that_was_taken_over_ends_for_good() {
     let mount = BytesMount::new(cars::numbered(3, 50).bytes).unwrap();
     let first = open(&server.url(), lease, first_folder.path()).await;
     first.register_mount("early", &mount).await.unwrap();
-    // The server gives the lease up, as it would where the first one's process had stood still.
-    let psql = server.query("UPDATE dagstore_lease SET until = clock_timestamp() - interval '1 hour'");
-    assert!(psql.status.success(), "{psql:?}");
-    let second = open(&server.url(), lease, second_folder.path()).await;
+    let taken_over = async {
+        loop {
+            // The server gives the lease up, as it would where the first one's process had stood still. That one may renew it
+            // before it is taken.
+            let psql = server.query("UPDATE dagstore_lease SET until = clock_timestamp() - interval '1 hour'");
+            assert!(psql.status.success(), "{psql:?}");
+            let taking = PostgresDatastore::builder().lease(lease).wait(Duration::ZERO).open(&server.url()).await;
+            match taking {
+                Ok(datastore) => break datastore,
+                Err(error) => assert!(matches!(error, dagstore::datastore::Error::InUse { .. }), "{error:?}"),
+            }
+        }
+    };
+    let datastore = Arc::new(timeout(PATIENCE, taken_over).await.unwrap());
+    let second = Dagstore::builder().directory(second_folder.path()).datastore(datastore).open().await.unwrap();
     let late = timeout(PATIENCE, first.register_mount("late", &mount)).await.unwrap();
     assert!(matches!(late, Err(Error::OwnershipLost { .. })), "{late:?}");
     let destroyed = timeout(PATIENCE, first.destroy("early")).await.unwrap();
