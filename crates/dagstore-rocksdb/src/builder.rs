@@ -16,6 +16,7 @@ use crate::RocksdbDatastore;
 use crate::error::{BACKEND, DAMAGED, failed, out_of_reach};
 use crate::families::Families;
 use crate::load::{Loads, is_new_file, remove_new_files};
+use crate::logs::check_logs;
 
 const MIB: usize = 1024 * 1024;
 
@@ -135,7 +136,10 @@ impl RocksdbBuilder {
 pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, create_if_missing: bool) -> Result<DB> {
     let mut options = families.plain().clone();
     let names = match look_at(path)? {
-        Found::Database => list_families(path, &options)?,
+        Found::Database => {
+            check_logs(path)?;
+            list_families(path, &options)?
+        }
         Found::Nothing if create_if_missing && opening == Opening::First => {
             make_directory(path).map_err(|error| out_of_reach("open", error))?;
             options.create_if_missing(true);

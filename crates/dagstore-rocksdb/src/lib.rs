@@ -24,6 +24,7 @@ mod builder;
 mod error;
 mod families;
 mod load;
+mod logs;
 mod lookup;
 mod store;
 

@@ -170,6 +170,59 @@ async fn a_log_that_is_damaged_before_its_end_is_refused() {
     assert_eq!(error.class(), ErrorClass::Corrupt, "{error:?}");
 }
 
+/// Where the entries of a log or manifest of less than one block begin.
+fn entries(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, mut entries) = (0, Vec::new());
+    while at + 7 <= bytes.len() {
+        entries.push(at);
+        let head = if bytes[at + 6] < 5 { 7 } else { 11 };
+        at += head + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+    }
+    assert!(at == bytes.len() && entries.len() > 5, "no log of one block: {entries:?}");
+    entries
+}
+
+/// A length that leaves the file looks like a last write that was cut, and zeros like room that was never written: neither may hide
+/// what was acknowledged.
+#[tokio::test]
+async fn the_end_of_a_log_or_manifest_is_where_nothing_comes_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let store = RocksdbDatastore::open(&path).await.unwrap();
+    store.put(ROWS, &[0], &value(0)).await.unwrap();
+    store.close().await.unwrap();
+    let store = RocksdbDatastore::open(&path).await.unwrap();
+    for at in 1..10_u8 {
+        store.put(ROWS, &[at], &value(at)).await.unwrap();
+    }
+    // Without closing, as after a crash: copies of the files as they are now.
+    for is_wanted in [|name: &str| has_extension(name, "log"), |name: &str| name.starts_with("MANIFEST-")] {
+        let damaged = files(&path, is_wanted).pop().unwrap();
+        let whole = fs::read(&damaged).unwrap();
+        let mut found = 0;
+        for at in entries(&whole) {
+            let changes: [(usize, &[u8]); 3] = [(at + 4, &[0xff]), (at + 5, &[0xff]), (at, &[0; 7])];
+            for (at, change) in changes {
+                let copy = tempfile::tempdir().unwrap();
+                for from in files(&path, |name| name != "LOCK") {
+                    fs::copy(&from, copy.path().join(from.file_name().unwrap())).unwrap();
+                }
+                let mut bytes = whole.clone();
+                bytes[at..at + change.len()].copy_from_slice(change);
+                fs::write(copy.path().join(damaged.file_name().unwrap()), &bytes).unwrap();
+                match read_all(copy.path()).await {
+                    Ok(count) => assert_eq!(count, 10, "{at}: {change:?}"),
+                    Err(error) => {
+                        assert_eq!(error.class(), ErrorClass::Corrupt, "{at}: {error:?}");
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert!(found > 10, "{found} found in {}", damaged.display());
+    }
+}
+
 #[tokio::test]
 async fn directories_of_others_are_refused_and_left_as_they_are() {
     let directory = tempfile::tempdir().unwrap();
