@@ -132,8 +132,13 @@ fn check_journal(path: &Path, may_be_torn: bool) -> Result<(), String> {
             }
             return Ok(());
         }
-        let Some(data) = rest.get(..length) else { break };
-        let is_whole = unmasked(&head[..4]) == crc32c::crc32c_append(crc32c::crc32c(&head[6..]), data);
+        let Some(data) = rest.get(..length) else {
+            if length + JOURNAL_HEAD_BYTES > left || is_hiding(&bytes, at) {
+                return Err(format!("is damaged at {at}"));
+            }
+            break;
+        };
+        let is_whole = fits(*head, data);
         let is_last = at + JOURNAL_HEAD_BYTES + length == bytes.len();
         if !(is_whole || is_last && may_be_torn) || length + JOURNAL_HEAD_BYTES > left {
             return Err(format!("is damaged at {at}"));
@@ -141,6 +146,24 @@ fn check_journal(path: &Path, may_be_torn: bool) -> Result<(), String> {
         at += JOURNAL_HEAD_BYTES + length;
     }
     if at < bytes.len() && !may_be_torn { Err(format!("is cut short at {at}")) } else { Ok(()) }
+}
+
+/// Whether an entry that leaves the file isn't its last one, cut, but one with a wrong length: it is whole but for that, or others
+/// stand behind it.
+fn is_hiding(bytes: &[u8], at: usize) -> bool {
+    let entry = |at: usize| bytes[at..].split_first_chunk::<JOURNAL_HEAD_BYTES>();
+    let is_entry = |at: usize| {
+        entry(at).is_some_and(|(head, rest)| {
+            let length = usize::from(u16::from_le_bytes([head[4], head[5]]));
+            length > 0 && rest.get(..length).is_some_and(|data| fits(*head, data))
+        })
+    };
+    entry(at).is_some_and(|(head, rest)| fits(*head, rest)) || (at + 1..bytes.len()).any(is_entry)
+}
+
+/// Whether the checksum of an entry's head is that of its data.
+fn fits(head: [u8; JOURNAL_HEAD_BYTES], data: &[u8]) -> bool {
+    unmasked(&head[..4]) == crc32c::crc32c_append(crc32c::crc32c(&head[6..]), data)
 }
 
 /// A checksum as it was before LevelDB masked it.

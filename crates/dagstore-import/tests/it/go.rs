@@ -229,6 +229,32 @@ fn damage_anywhere_is_an_error_and_no_gap() {
     assert!(files >= 4 && damaged > 60, "{files} files, {damaged} times damaged");
 }
 
+/// An entry whose length leaves the file may be the last one, which was cut; but not where others stand behind it.
+#[test]
+fn a_length_that_leaves_the_journal_is_no_end_of_it() {
+    let original =
+        directory(&[("/dagstore/a", "{}"), ("/dagstore/b", "{}"), ("/dagstore/c", "{}"), ("/dagstore/d", "{}")]);
+    let folder = original.path().join("datastore");
+    let journal = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let journal = journal.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap();
+    let whole = fs::read(&journal).unwrap();
+    let mut at = 0;
+    while at < whole.len() {
+        // Within the block, and beyond it.
+        for bit in [1, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at + 5] ^= bit;
+            fs::write(&journal, &bytes).unwrap();
+            let error = read(original.path(), &ReadOptions::default()).map(|(rows, _)| rows.len()).unwrap_err();
+            assert!(error.to_string().contains(&format!("damaged at {at}")), "{error}");
+        }
+        at += 7 + usize::from(u16::from_le_bytes([whole[at + 4], whole[at + 5]]));
+    }
+    // One that was cut is an end.
+    fs::write(&journal, &whole[..whole.len() - 1]).unwrap();
+    assert_eq!(read(original.path(), &ReadOptions::default()).unwrap().0.len(), 4);
+}
+
 /// What isn't there can't be damaged, and must be missed all the same: a reader takes a journal that is away for an empty one.
 #[test]
 fn a_file_that_is_missing_is_an_error_and_no_gap() {
