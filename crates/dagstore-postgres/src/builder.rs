@@ -136,16 +136,18 @@ impl PostgresBuilder {
         })?;
         let (place, host) = (address.place.clone(), Host::start().await?);
         let opening = async move {
-            let shared = Arc::new(self.open_shared(address).await?);
+            let (shared, renewing) = self.open_shared(address).await?;
+            let shared = Arc::new(shared);
             // It ends with the thread, or with the lease.
-            tokio::spawn(lease::keep(shared.clone()));
+            tokio::spawn(lease::keep(shared.clone(), renewing));
             Ok(shared)
         };
         let shared = host.run("open", opening).await.map_err(|error| error.at(&place))?;
         Ok(PostgresDatastore::new(host, shared))
     }
 
-    async fn open_shared(self, mut address: Address) -> Result<Shared> {
+    /// Also returns the connection on which the lease is renewed: a server that is full later mustn't cost the lease.
+    async fn open_shared(self, mut address: Address) -> Result<(Shared, Session)> {
         let schema = self.schema.clone().or(address.schema.take()).unwrap_or_else(|| "public".to_owned());
         let table = self.table.clone().or(address.table.take()).unwrap_or_else(|| "dagstore".to_owned());
         self.check(&schema, &table)?;
@@ -167,11 +169,11 @@ impl PostgresBuilder {
             let session = connector.session("open").await?;
             session::warn_of_no_fsync(&session, &place).await;
             self.check_tables(&session, &sql).await?;
-            Ok(session)
+            Ok((session, connector.session("open").await?))
         };
-        let session = session::answered(self.lease, preparing).await?;
+        let (session, renewing) = session::answered(self.lease, preparing).await?;
         let lease = Lease::take(&session, &sql, place.clone(), self.lease, self.wait).await?;
-        Ok(Shared {
+        let shared = Shared {
             readers: connector.pool(self.read_connections)?,
             place,
             sql,
@@ -179,7 +181,8 @@ impl PostgresBuilder {
             lease,
             lane: Mutex::new(Lane::with(session)),
             is_closed: AtomicBool::new(false),
-        })
+        };
+        Ok((shared, renewing))
     }
 
     fn check(&self, schema: &str, table: &str) -> Result<()> {

@@ -169,10 +169,10 @@ impl Lease {
 const NOT_RENEWED: &str = "the lease could not be renewed in time";
 const TAKEN: &str = "somebody else has taken the lease";
 
-/// Renews the lease until it is lost.
-pub(crate) async fn keep(shared: Arc<Shared>) {
+/// Renews the lease on this connection until it is lost; where that has gone, on fresh ones.
+pub(crate) async fn keep(shared: Arc<Shared>, session: Session) {
     let lease = &shared.lease;
-    let mut session: Option<Session> = None;
+    let mut session = Some(session);
     loop {
         // Each third of the time, so that two tries may fail at leisure.
         sleep(lease.duration / 3).await;

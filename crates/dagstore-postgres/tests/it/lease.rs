@@ -126,3 +126,22 @@ async fn a_transaction_that_stands_still_is_ended_by_the_server() {
     expect_fenced(&first).await;
     second.close().await.unwrap();
 }
+
+/// A server that lets nobody in any more costs nobody the lease who is in already.
+#[tokio::test]
+async fn a_server_that_is_full_takes_the_lease_from_nobody() {
+    let test = "a_server_that_is_full_takes_the_lease_from_nobody";
+    let Some(server) = Server::start_with(test, &["--auth=trust"], &["max_connections=10"]).await else { return };
+    let store = builder("rows").lease(LEASE).open(&server.url()).await.unwrap();
+    let mut others = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await {
+        others.push((client, tokio::spawn(connection)));
+    }
+    assert!(others.len() < 10, "the server is never full");
+    sleep(LEASE * 2).await;
+    store.put(ROWS, b"key", b"value").await.unwrap();
+    // Reading has connections of its own, and waits for somebody to go.
+    assert_eq!(store.get(ROWS, b"key").await.unwrap_err().class(), ErrorClass::Transient);
+    drop(others);
+    store.close().await.unwrap();
+}
