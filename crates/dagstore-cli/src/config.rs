@@ -318,7 +318,7 @@ pub(crate) fn switched(text: &str, datastore: &str, codec: Option<Codec>) -> Str
     let line = |line: &str| {
         let key = line.split('=').next().unwrap_or_default().trim();
         match (key, codec) {
-            ("datastore", _) => format!("datastore = \"{datastore}\"\n"),
+            ("datastore", _) => format!("datastore = {}\n", toml::Value::from(datastore)),
             ("codec", Some(codec)) => format!("codec = \"{}\"\n", codec.name()),
             _ => format!("{line}\n"),
         }
@@ -368,6 +368,15 @@ mod tests {
                 let Config { datastore, settings, .. } = config;
                 assert_eq!((read.datastore, read.codec, read.settings), (datastore, codec, settings));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_switched_is_read() {
+        let made = Config::new(Wish::default()).unwrap().text();
+        for datastore in ["rocksdb", "postgres://me@db.example/\"q\"?table=x", "postgres://me@db.example/a\\b"] {
+            let read = Config::parse(&switched(&made, datastore, Some(Codec::Json))).unwrap();
+            assert_eq!((read.datastore.name(), read.codec), (datastore, Codec::Json));
         }
     }
 

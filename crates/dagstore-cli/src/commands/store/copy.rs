@@ -96,7 +96,7 @@ impl Copy {
     }
 
     fn tell(&self, context: &Context, to: &Place, report: CopyReport, settings: Option<PathBuf>) -> Outcome {
-        let mut switch = format!("datastore = \"{}\"", setting(to));
+        let mut switch = format!("datastore = {}", toml::Value::from(setting(to)));
         if let Some(codec) = self.codec {
             switch = format!("{switch}\ncodec = \"{}\"", codec.name());
         }
