@@ -135,6 +135,7 @@ impl PostgresBuilder {
                 .advise("a URL such as postgres://user@host:5432/database")
         })?;
         let (place, host) = (address.place.clone(), Host::start().await?);
+        // In a box: every future with an opening in it would be as large.
         let opening = async move {
             let (shared, renewing) = self.open_shared(address).await?;
             let shared = Arc::new(shared);
@@ -142,7 +143,7 @@ impl PostgresBuilder {
             tokio::spawn(lease::keep(shared.clone(), renewing));
             Ok(shared)
         };
-        let shared = host.run("open", opening).await.map_err(|error| error.at(&place))?;
+        let shared = host.run("open", Box::pin(opening)).await.map_err(|error| error.at(&place))?;
         Ok(PostgresDatastore::new(host, shared))
     }
 
