@@ -165,7 +165,8 @@ pub(crate) fn read_row(
         return Err(quarantined(format!("{} is no registration number", record.registration)));
     }
     if Some(record.registration) != registration {
-        return Err(quarantined(format!("the row of registration {registration:?} holds {}", record.registration)));
+        let row = registration.map_or_else(|| "no registration".to_owned(), |row| format!("registration {row}"));
+        return Err(quarantined(format!("the row of {row} holds {}", record.registration)));
     }
     match registry.check(&record.url) {
         Ok(()) => Ok(record),
