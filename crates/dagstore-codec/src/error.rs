@@ -44,6 +44,14 @@ pub enum Error {
         /// Its length in bytes.
         length: usize,
     },
+    /// The row isn't what was written.
+    #[error("the row is damaged: its checksum is {found:#010x} instead of {wanted:#010x}")]
+    Damaged {
+        /// What the bytes in front of the checksum give.
+        found: u32,
+        /// What stands at the end.
+        wanted: u32,
+    },
     /// The parts of the row that stand before the record contradict it.
     #[error("the row's {what} is not that of its record")]
     Contradiction {
