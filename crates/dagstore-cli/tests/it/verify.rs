@@ -44,7 +44,9 @@ fn a_block_is_read_from_another_shard_where_one_fails() {
     let place = Place::new();
     let car = place.car("a.car", 1, 3, 10);
     std::fs::copy(&car.path, place.root().join("b.car")).unwrap();
-    place.run(&["register", "a.car", "b.car"]).done();
+    // One after the other: the order in which they are asked is that of their registration.
+    place.run(&["register", "a.car"]).done();
+    place.run(&["register", "b.car"]).done();
     let (cid, data) = (car.blocks[1].0.to_string(), &car.blocks[1].1);
     forge(&place, &car, "a", 1);
     assert_eq!(&place.run(&["get", &cid]).done().stdout, data);
