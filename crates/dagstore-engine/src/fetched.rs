@@ -111,7 +111,7 @@ pub(crate) async fn index(
             Ok(indexed) => return Ok(indexed),
             Err(error) => error,
         };
-        // The copy was there before. The same is true of it.
+        // A copy that was there before may be damaged, which is no fault of the source either.
         let is_gone = says_bad_content(&error) && core.give_up_copy(name, &content).await;
         if !is_gone || looked >= MOST_LOOKS {
             return Err(error);
