@@ -18,10 +18,9 @@
 //!
 //! RocksDB tries to go on by itself after some failures. This crate doesn't count on it: after a failed write nothing is
 //! written until the database was closed and opened again.
-#![forbid(unsafe_code)]
-
 mod builder;
 mod error;
+mod exit;
 mod families;
 mod load;
 mod logs;

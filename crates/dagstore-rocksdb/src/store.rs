@@ -16,6 +16,7 @@ use rocksdb::{
 
 use crate::RocksdbBuilder;
 use crate::error::{BACKEND, failed};
+use crate::exit::{Leaving, Open, wait_at_exit};
 use crate::families::{Families, family_name};
 use crate::load::Loads;
 use crate::lookup::{Opened, Sweeper, Wanted};
@@ -23,11 +24,12 @@ use crate::lookup::{Opened, Sweeper, Wanted};
 /// A datastore in one RocksDB directory.
 ///
 /// To be sure that the directory is free again, [`close`](Datastore::close) it: a dropped datastore frees it a moment
-/// later.
+/// later, and the end of the process waits for that, up to 5 s.
 pub struct RocksdbDatastore {
     pub(crate) embedded: Arc<Embedded<RocksdbEngine>>,
     loads: Loads,
     pub(crate) sweeper: Sweeper,
+    _leaving: Leaving,
 }
 
 impl RocksdbDatastore {
@@ -48,10 +50,11 @@ impl RocksdbDatastore {
     where
         O: Fn(Opening) -> Result<DB> + Send + Sync + 'static,
     {
-        let families = Arc::clone(&loads.families);
-        let open = move |opening| Ok(RocksdbEngine::new(open(opening)?, Arc::clone(&families)));
+        let (families, leaving) = (Arc::clone(&loads.families), Leaving::default());
+        let is_open = leaving.open();
+        let open = move |opening| Ok(RocksdbEngine::new(open(opening)?, Arc::clone(&families), Arc::clone(&is_open)));
         let embedded = Arc::new(Embedded::open(BACKEND, place, open).await?);
-        Ok(Self { embedded, loads, sweeper: Sweeper::new(UNUSED) })
+        Ok(Self { embedded, loads, sweeper: Sweeper::new(UNUSED), _leaving: leaving })
     }
 }
 
@@ -115,6 +118,8 @@ pub(crate) struct RocksdbEngine {
     pub(crate) opened: Opened,
     /// For column families that are made later.
     families: Arc<Families>,
+    /// Behind the database, so that it is dropped after that.
+    _is_open: Arc<Open>,
 }
 
 impl Engine for RocksdbEngine {
@@ -206,8 +211,9 @@ impl Engine for RocksdbEngine {
 const WORTH_A_FLUSH_BYTES: u64 = 4 * 1024 * 1024;
 
 impl RocksdbEngine {
-    fn new(database: DB, families: Arc<Families>) -> Self {
-        Self { opened: Opened::of(database), families }
+    fn new(database: DB, families: Arc<Families>, is_open: Arc<Open>) -> Self {
+        wait_at_exit();
+        Self { opened: Opened::of(database), families, _is_open: is_open }
     }
 
     fn database(&self) -> &DB {
@@ -283,7 +289,7 @@ mod tests {
         options.enable_statistics();
         let families = Arc::new(Families::new(options.clone(), &cache, &[]));
         let database = open_database(&directory.path().join("rows"), &families, Opening::First, true).unwrap();
-        let engine = RocksdbEngine::new(database, families);
+        let engine = RocksdbEngine::new(database, families, Arc::default());
         let mut batch = Batch::new();
         batch.put(Namespace::new("rows"), b"key", b"value");
         engine.write(&batch, Durability::Buffered).unwrap();
