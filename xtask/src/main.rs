@@ -14,8 +14,10 @@ mod docs;
 mod faults;
 mod fix;
 mod fuzz;
+mod harness;
 mod killpoints;
 mod program;
+mod scratch;
 mod selection;
 mod setup;
 mod shell;
@@ -177,7 +179,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Faults { all: true, .. } => faults::run(&workspace, faults::What::All),
         Command::Faults { plant, .. } => faults::run(&workspace, plant.map_or(faults::What::List, faults::What::One)),
-        Command::Harness { layer } => faults::trial::run(&workspace, layer.as_deref()),
+        Command::Harness { layer } => harness::run(&workspace, layer.as_deref()),
         Command::Demo { arguments } => demo::run(&workspace, &arguments).map(|()| true),
         Command::Bench { lean, name, options } => bench::run(&workspace, lean, &name, &options).map(|()| true),
         Command::Ci => ci::run(&workspace),

@@ -11,7 +11,7 @@ mod words;
 use anyhow::{Context, Result};
 
 use crate::campaign::Ledger;
-use crate::faults::trial::trials;
+use crate::harness::trials;
 use crate::workspace::Workspace;
 
 /// A file that is printed.

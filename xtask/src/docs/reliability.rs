@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::campaign::{Entry, FUZZ, KILLLOOPS, LOOPS, Ledger, SIMULATE};
 use crate::docs::markdown;
-use crate::faults::trial::Trial;
+use crate::harness::Trial;
 
 const INTRODUCTION: &str = include_str!("reliability/introduction.md");
 const FOUND: &str = include_str!("reliability/found.md");

@@ -1,7 +1,9 @@
 //! What `xtask/faults.toml` says.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
+
+use crate::scratch::replace_once;
 
 /// A part of this program, so that the pages that are printed from it need no files.
 const TEXT: &str = include_str!("../../faults.toml");
@@ -75,19 +77,6 @@ impl Plant {
     /// When the old text doesn't stand there exactly once.
     pub(crate) fn apply(&self, text: &str) -> Result<String> {
         replace_once(&self.file, text, &self.old, &self.new)
-    }
-}
-
-/// The text of a file with one part changed.
-///
-/// # Errors
-///
-/// When the old text doesn't stand there exactly once, or nothing would change.
-pub(super) fn replace_once(file: &str, text: &str, old: &str, new: &str) -> Result<String> {
-    match text.matches(old).count() {
-        1 if old == new => bail!("the plant in {file} changes nothing"),
-        1 => Ok(text.replacen(old, new, 1)),
-        count => bail!("{file} has the plant's old text {count} times, not once: {old:?}"),
     }
 }
 

@@ -5,8 +5,6 @@
 mod choice;
 mod list;
 mod planting;
-mod scratch;
-pub(crate) mod trial;
 
 use anyhow::{Result, bail};
 

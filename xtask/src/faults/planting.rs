@@ -10,7 +10,7 @@ use cargo_metadata::Message;
 
 use crate::cargo::Cargo;
 use crate::faults::list::Plant;
-use crate::faults::scratch::Scratch;
+use crate::scratch::Scratch;
 use crate::selection::Selection;
 use crate::simulate;
 use crate::workspace::Workspace;

@@ -9,12 +9,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::faults::list::replace_once;
-use crate::faults::scratch::Scratch;
+use crate::scratch::{Scratch, replace_once};
 use crate::workspace::Workspace;
 
 /// A part of this program, so that the page that is printed from it needs no file.
-const TEXT: &str = include_str!("../../harness.toml");
+const TEXT: &str = include_str!("../harness.toml");
 
 /// How many lines are told of a command that has found nothing.
 const LINES_TOLD: usize = 30;
@@ -116,7 +115,7 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use super::trials;
-    use crate::faults::list::replace_once;
+    use crate::scratch::replace_once;
     use crate::workspace::Workspace;
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
 
@@ -97,6 +97,19 @@ fn files(root: &Path) -> Result<BTreeSet<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// The text of a file with one part changed.
+///
+/// # Errors
+///
+/// When the old text doesn't stand there exactly once, or nothing would change.
+pub(crate) fn replace_once(file: &str, text: &str, old: &str, new: &str) -> Result<String> {
+    match text.matches(old).count() {
+        1 if old == new => bail!("the plant in {file} changes nothing"),
+        1 => Ok(text.replacen(old, new, 1)),
+        count => bail!("{file} has the plant's old text {count} times, not once: {old:?}"),
+    }
 }
 
 #[cfg(test)]
