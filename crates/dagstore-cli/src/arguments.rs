@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgAction, ColorChoice, CommandFactory, Parser, Subcommand};
+use dagstore::mount::redacted;
 
 use crate::commands;
 use crate::demo;
@@ -95,8 +96,21 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
-    let failure = Failure::of_text(Code::Usage, in_one_line(&error.to_string())).advise(help_command(&arguments));
+    let message = without_secrets(error).to_string();
+    let failure = Failure::of_text(Code::Usage, in_one_line(&message)).advise(help_command(&arguments));
     Err(output::print_failure(&failure, json).into())
+}
+
+/// The error with secrets in what was typed hidden: it repeats values, and a value may be a URL with a password.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let typed = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(typed) => Some((kind, ContextValue::String(redacted(typed)))),
+        _ => None,
+    });
+    for (kind, shown) in typed.collect::<Vec<_>>() {
+        error.insert(kind, shown);
+    }
+    error
 }
 
 /// The first paragraph of clap's message, without its label.
@@ -137,6 +151,16 @@ mod tests {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(after.contains(&path), "{path}: {after}");
             all_help(command, &path);
+        }
+    }
+
+    #[test]
+    fn no_message_repeats_a_password() {
+        for typed in [["init", "--datastore", "mysql://me:hunter2@db/x"], ["--json", "mysql://me:hunter2@db/x", "init"]]
+        {
+            let error = Cli::try_parse_from(["dagstore"].iter().chain(&typed)).unwrap_err();
+            let message = without_secrets(error).to_string();
+            assert!(message.contains("mysql://***@db/x") && !message.contains("hunter2"), "{message}");
         }
     }
 

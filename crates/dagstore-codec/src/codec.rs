@@ -31,7 +31,8 @@ pub trait Codec: Debug + Send + Sync + 'static {
     /// Decodes a record of `version`, which is at most [`version`](Self::version).
     ///
     /// # Errors
-    /// [`Error::Decode`] for anything that `encode` of that version doesn't write. Never panics.
+    /// [`Error::Decode`] for what is no record of that version. Other bytes for the same record than `encode` writes may be
+    /// decoded, such as JSON with spaces in it. Never panics.
     fn decode(&self, version: u8, bytes: &[u8]) -> Result<ShardRecord>;
 }
 
