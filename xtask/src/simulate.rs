@@ -22,7 +22,7 @@ pub(crate) const PROGRAM: Program = Program { package: PACKAGE, needs_rocksdb: f
 pub(crate) const PROFILE: &str = "sim";
 
 /// How many sequences the tests run.
-const SEQUENCES: &str = "100000";
+const SEQUENCES: &str = "50000";
 
 /// Tells the crate's test how many that are.
 const SEQUENCES_VARIABLE: &str = "DAGSTORE_SIM_SEQUENCES";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// How many tests passed and failed, and which were skipped for what reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub(crate) struct Tally {
     failed: usize,
     skipped: Vec<String>,
     failures: Vec<String>,
+    /// How long the test programs ran, by their names.
+    times: BTreeMap<String, Duration>,
 }
 
 impl Tally {
@@ -19,6 +22,14 @@ impl Tally {
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
         self.failures.extend(other.failures);
+        for (program, time) in other.times {
+            *self.times.entry(program).or_default() += time;
+        }
+    }
+
+    /// How long the test programs of a name ran; nothing where none did.
+    pub(crate) fn time_of(&self, program: &str) -> Duration {
+        self.times.get(program).copied().unwrap_or_default()
     }
 
     /// Counts a test that has passed.
@@ -94,6 +105,9 @@ impl Reader {
             self.tally.passed += count(counts, "passed");
             self.tally.failed += count(counts, "failed");
             self.ignored += count(counts, "ignored");
+            if let Some(time) = time(counts) {
+                *self.tally.times.entry(self.program.clone()).or_default() += time;
+            }
         } else if let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
             self.test(name, outcome);
         }
@@ -167,6 +181,12 @@ fn is_start(line: &str) -> bool {
         && words.next().is_none()
 }
 
+/// The time at the end of `ok. 3 passed; ...; finished in 0.05s`.
+fn time(counts: &str) -> Option<Duration> {
+    let seconds = counts.rsplit_once("finished in ")?.1.strip_suffix('s')?;
+    Duration::try_from_secs_f64(seconds.parse().ok()?).ok()
+}
+
 /// The number before `word` in `ok. 3 passed; 0 failed; ...`.
 fn count(counts: &str, word: &str) -> usize {
     let part = counts.split(['.', ';']).find_map(|part| part.trim().strip_suffix(word));
@@ -175,6 +195,8 @@ fn count(counts: &str, word: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Reader, Tally};
 
     fn read(lines: &[&str], skip_log: &str, cargo_succeeded: bool) -> Tally {
@@ -211,6 +233,15 @@ mod tests {
         assert_eq!(tally.to_string(), "1 passed, 1 failed, 0 skipped");
         assert_eq!(tally.failures, ["all::a::b"]);
         assert!(!tally.is_success());
+    }
+
+    #[test]
+    fn the_times_of_a_program_are_added() {
+        let timed = GOOD.map(|line| line.replace("in 0.00s", "in 1.25s"));
+        let mut tally = read(&timed.each_ref().map(String::as_str), "", true);
+        tally.add(tally.clone());
+        assert_eq!(tally.time_of("some_crate"), Duration::from_millis(2500));
+        assert_eq!(tally.time_of("another"), Duration::ZERO);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cargo xtask verify`: everything that must hold before a change is taken, without writing to the clone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -81,6 +81,7 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
         }
     }
     steps.step("documentation", || documentation(workspace, &documented));
+    println!("verify: of this, {}", steps.share());
     steps.tally.print_details();
     for failed in &steps.failed {
         println!("verify: failed: {failed}");
@@ -113,9 +114,14 @@ fn documentation(workspace: &Workspace, selection: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The steps so far: which failed, and the tests of all of them.
+/// The steps that are a share of what a campaign does, and the programs of tests.
+const SHARE_STEPS: [&str; 4] = ["simulation", "orders of threads", "fuzzing", "planted faults"];
+const SHARE_PROGRAMS: [&str; 3] = ["killpoints", "soak", "world"];
+
+/// The steps so far: how long they took, which failed, and the tests of all of them.
 #[derive(Debug, Default)]
 struct Steps {
+    times: Vec<(String, Duration)>,
     failed: Vec<String>,
     tally: Tally,
 }
@@ -126,7 +132,9 @@ impl Steps {
         println!("verify: {name}");
         let start = Instant::now();
         let outcome = work();
-        let seconds = start.elapsed().as_secs_f64();
+        let time = start.elapsed();
+        self.times.push((name.to_owned(), time));
+        let seconds = time.as_secs_f64();
         match outcome {
             Ok(()) => {
                 println!("verify: {name}: good, {seconds:.1} s");
@@ -149,6 +157,16 @@ impl Steps {
         self.tally.add(tally);
     }
 
+    /// How long the share of a campaign took, all together and by what it is made of.
+    fn share(&self) -> String {
+        let steps = self.times.iter().filter(|(name, _)| SHARE_STEPS.contains(&name.as_str())).cloned();
+        let programs = SHARE_PROGRAMS.map(|name| (name.to_owned(), self.tally.time_of(name)));
+        let parts: Vec<_> = steps.chain(programs).filter(|(_, time)| !time.is_zero()).collect();
+        let told: Vec<_> = parts.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
+        let sum: Duration = parts.iter().map(|(_, time)| *time).sum();
+        format!("the share of a campaign took {:.0} s: {}", sum.as_secs_f64(), told.join(", "))
+    }
+
     /// Notes a step that this machine can't run.
     fn skip(&mut self, name: &str, reason: &str) {
         println!("verify: {name}: skipped, {reason}");
@@ -161,7 +179,7 @@ mod tests {
     use anyhow::bail;
 
     use super::Steps;
-    use crate::tally::Tally;
+    use crate::tally::{Reader, Tally};
 
     #[test]
     fn a_failed_step_is_kept_and_the_next_one_runs() {
@@ -176,6 +194,20 @@ mod tests {
         let mut steps = Steps::default();
         steps.skip("there", "nothing to do it with");
         assert_eq!((steps.failed.len(), steps.tally.to_string().as_str()), (0, "0 passed, 0 failed, 1 skipped"));
+    }
+
+    #[test]
+    fn the_share_of_a_campaign_is_steps_and_programs() {
+        let mut steps = Steps::default();
+        steps.step("tidy", || Ok(()));
+        steps.step("fuzzing", || Ok(()));
+        steps.tests("tests, lean crates", || {
+            let mut reader = Reader::of("killpoints");
+            reader
+                .line("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 27.52s");
+            Ok(reader.finish("", true))
+        });
+        assert_eq!(steps.share(), "the share of a campaign took 28 s: fuzzing 0 s, killpoints 28 s");
     }
 
     #[test]

@@ -34,9 +34,6 @@ pub(crate) struct Plant {
     /// The crate whose test fails then.
     #[serde(default = "engine")]
     pub(crate) package: String,
-    /// The file or folder in that crate's `tests`.
-    #[serde(default = "faults_target")]
-    pub(crate) target: String,
     /// The test, with its modules.
     pub(crate) test: String,
     /// What is changed, in words.
@@ -55,10 +52,6 @@ fn engine() -> String {
     "dagstore-engine".to_owned()
 }
 
-fn faults_target() -> String {
-    "faults".to_owned()
-}
-
 /// All faults.
 ///
 /// # Errors
@@ -70,6 +63,11 @@ pub(crate) fn faults() -> Result<Vec<Fault>> {
 }
 
 impl Plant {
+    /// The name of the test program in `tests/faults` of the crate, which is in no other crate.
+    pub(crate) fn target(&self) -> String {
+        format!("{}-faults", self.package.trim_start_matches("dagstore-"))
+    }
+
     /// The text of the file with the change made.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ impl Planting {
     /// Builds the test program and returns where it is.
     fn build(&self, plant: &Plant) -> Result<PathBuf> {
         let mut command = Cargo::plain(&self.scratch.workspace()).command(["test", "--no-run", "--quiet"]);
-        command.args(&self.selection).args(["--test", &plant.target]);
+        command.args(&self.selection).args(["--test", &plant.target()]);
         command.arg("--message-format=json-render-diagnostics").arg("--target-dir").arg(&self.target_folder);
         let output = command.stdin(Stdio::null()).output().context("starting cargo")?;
         if !output.status.success() {
@@ -87,14 +87,14 @@ impl Planting {
         }
         for message in Message::parse_stream(&output.stdout[..]) {
             if let Message::CompilerArtifact(artifact) = message?
-                && artifact.target.name == plant.target
+                && artifact.target.name == plant.target()
                 && artifact.manifest_path.parent().is_some_and(|folder| folder.ends_with(&plant.package))
                 && let Some(program) = artifact.executable
             {
                 return Ok(program.into());
             }
         }
-        bail!("cargo has built no test program {} of {}", plant.target, plant.package)
+        bail!("cargo has built no test program {} of {}", plant.target(), plant.package)
     }
 }
 

@@ -28,7 +28,7 @@ use program::Program;
 pub(crate) use build::missing;
 
 /// How long each target runs where nobody says how long.
-const USUAL_SECONDS: u64 = 20;
+const USUAL_SECONDS: u64 = 10;
 
 /// How many targets run at the same time at most.
 const MOST_AT_ONCE: usize = 2;
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Runs all targets, two at a time.
     #[arg(long, conflicts_with = "target")]
     all: bool,
-    /// How long each target runs, `10m` for instance; 20 seconds where nobody says.
+    /// How long each target runs, `10m` for instance; 10 seconds where nobody says.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     r#for: Option<Duration>,
     /// The seed of the mutations; one of the moment where none is given.
