@@ -114,7 +114,7 @@ enum Command {
     },
     /// Plants faults in different layers, to see that simulations, loops and fuzz targets find them; each takes minutes.
     Harness {
-        /// Only what is planted there, `index` for instance.
+        /// Only what is planted there, `quota` for instance.
         #[arg(long)]
         layer: Option<String>,
     },

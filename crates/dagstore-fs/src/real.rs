@@ -252,6 +252,16 @@ mod tests {
         assert_eq!(entries[1].size, 3);
     }
 
+    /// Neither a device nor what is in `/proc` can be synced, and whoever asks is told so: only who doesn't ask isn't.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_sync_is_asked_of_the_operating_system() {
+        let mut file = RealWriteFile { file: OpenOptions::new().write(true).open("/dev/null").unwrap() };
+        assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::InvalidInput);
+        let refused = RealFileSystem.sync_directory(Path::new("/proc/self")).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    }
+
     #[test]
     fn directories_are_synced_and_files_are_no_directories() {
         let directory = tempfile::tempdir().unwrap();

@@ -7,6 +7,9 @@ use crate::rng::Rng;
 /// How many keys a sequence plays with: few, so that they meet.
 pub(crate) const KEYS: usize = 4;
 
+/// The most events that a sequence may be asked to have on the average.
+pub const MOST_EVENTS: u64 = 1_000_000;
+
 /// One event, and how long the store is left alone after it.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {

@@ -50,6 +50,7 @@ mod store;
 mod world;
 
 pub use counts::{Counts, Cut};
+pub use event::MOST_EVENTS;
 pub use recipe::{Recipe, Stale};
 pub use seeds::{Known, known};
 pub use simulate::{Amount, Failure, Plan, Report, cook, replay, simulate};

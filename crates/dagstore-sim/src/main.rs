@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dagstore_sim::{Amount, Broken, Failure, Plan, Recipe, cook, replay, simulate};
+use dagstore_sim::{Amount, Broken, Failure, MOST_EVENTS, Plan, Recipe, cook, replay, simulate};
 
 const USAGE: &str = "usage: dagstore-sim [--seed S] [--sequences N | --steps N] [--events N] [--threads N] [--verbose]
                     [--failures FOLDER] [--figures FILE]
@@ -73,6 +73,12 @@ impl Wish {
                 "--replay" => wish.replay = Some(value.into()),
                 _ => return Err(format!("what is {argument:?}?")),
             }
+        }
+        if matches!(wish.plan.amount, Amount::Sequences(0) | Amount::Steps(0)) {
+            return Err("nothing would be run".to_owned());
+        }
+        if wish.plan.events > MOST_EVENTS {
+            return Err(format!("--events {}: at most {MOST_EVENTS}", wish.plan.events));
         }
         if wish.is_verbose && !matches!(wish.plan.amount, Amount::Sequences(_)) {
             return Err("--verbose tells all that happens, so it goes with --sequences".to_owned());

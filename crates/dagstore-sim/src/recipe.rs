@@ -18,7 +18,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::event::Sequence;
+use crate::event::{MOST_EVENTS, Sequence};
 
 /// The first line: whose file it is, and the version of its format.
 const HEAD: &str = "dagstore-sim 1";
@@ -116,10 +116,17 @@ impl FromStr for Recipe {
             value.map(str::trim).ok_or_else(|| format!("{line:?} stands where `{name}` should"))
         };
         let (seed, mean) = (number(value("seed")?)?, number(value("events")?)?);
+        if mean > MOST_EVENTS {
+            return Err(format!("events {mean}: at most {MOST_EVENTS}"));
+        }
         let drawn = value("drawn")?;
         let (events, fingerprint) = drawn.split_once(' ').ok_or_else(|| format!("drawn {drawn:?} lacks a number"))?;
         let fingerprint = u64::from_str_radix(fingerprint, 16).map_err(|error| format!("{fingerprint:?}: {error}"))?;
         let drawn = Drawn { events: number(events)?, fingerprint };
+        // As many as a sequence of this length on the average can have.
+        if drawn.events as u64 > mean / 2 + mean + 1 {
+            return Err(format!("drawn {events}: a sequence of {mean} events on the average has fewer"));
+        }
         let mut kept: Vec<usize> = Vec::new();
         for run in value("kept")?.split_whitespace() {
             let (first, last) = run.split_once('-').unwrap_or((run, run));
@@ -169,9 +176,15 @@ mod tests {
     fn what_is_no_recipe_is_refused() {
         let good = recipe(vec![0, 1, 5]).to_string();
         assert!(good.parse::<Recipe>().is_ok());
-        for (old, new) in
-            [("sim 1", "sim 2"), ("seed 7", "seed x"), ("0-1", "1-0"), ("0-1 5", "5 0-1"), (" 5", " 9999")]
-        {
+        for (old, new) in [
+            ("sim 1", "sim 2"),
+            ("seed 7", "seed x"),
+            ("0-1", "1-0"),
+            ("0-1 5", "5 0-1"),
+            (" 5", " 9999"),
+            ("events 36", "events 18446744073709551615"),
+            ("drawn ", "drawn 9999999999"),
+        ] {
             let bad = good.replacen(old, new, 1);
             assert!(bad != good && bad.parse::<Recipe>().is_err(), "{bad}");
         }

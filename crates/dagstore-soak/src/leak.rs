@@ -1,5 +1,6 @@
 //! Leaks that are planted, to see that they are noticed.
 
+use std::fmt;
 use std::fs::File;
 use std::str::FromStr;
 use std::thread;
@@ -35,6 +36,16 @@ impl Leak {
             Self::Memory => std::mem::forget(std::hint::black_box(vec![1_u8; LOST_BYTES])),
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Descriptor => "descriptor",
+            Self::Thread => "thread",
+            Self::Memory => "memory",
+        })
     }
 }
 

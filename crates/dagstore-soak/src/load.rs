@@ -147,16 +147,27 @@ pub(crate) async fn all_serve(store: &Dagstore, sources: &Sources) -> Result<()>
         let key = Sources::key(shard);
         // Whatever it was registered with, and however it failed, a new registration is as good as new.
         if store.info(&key).is_ok() {
-            store.destroy(&key).await.map_err(|error| format!("{key} can't be destroyed: {error}"))?;
+            store.destroy(&key).await.map_err(|error| told(&key, "can't be destroyed", &error))?;
         }
-        store.register(&key, &Sources::url(shard)).await.map_err(|error| format!("{key} isn't taken: {error}"))?;
-        let acquired = store.acquire(&key).await.map_err(|error| format!("{key} isn't served: {error}"))?;
+        store.register(&key, &Sources::url(shard)).await.map_err(|error| told(&key, "isn't taken", &error))?;
+        let acquired = store.acquire(&key).await.map_err(|error| told(&key, "isn't served", &error))?;
         for cid in sources.cids(shard) {
-            let data = acquired.blockstore().get(cid).await.map_err(|error| format!("{cid} of {key}: {error}"))?;
+            let data = acquired
+                .blockstore()
+                .get(cid)
+                .await
+                .map_err(|error| told(&key, &format!("doesn't give {cid}"), &error))?;
             if sources.blocks.get(cid).is_none_or(|expected| *expected != *data) {
                 return Err(format!("{cid} of {key} is something else").into());
             }
         }
     }
     Ok(())
+}
+
+/// What is wrong with a shard, with all causes.
+fn told(key: &str, what: &str, error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    format!("{key} {what}: {}", causes.join(": "))
 }

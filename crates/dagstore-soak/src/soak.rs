@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -42,6 +43,9 @@ const QUOTA_BYTES: u64 = 1 << 20;
 
 /// A source that hangs holds nobody up for longer.
 const IDLE: Duration = Duration::from_millis(300);
+
+/// The same at the end, when nothing hangs and all must serve, on whatever machine.
+const AT_THE_END: Duration = Duration::from_mins(1);
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +152,7 @@ impl Soak {
     }
 
     async fn spell(&self, folder: &Path, spell: u64) -> Result<()> {
-        let store = self.open(folder).await?;
+        let store = self.open(folder, IDLE).await?;
         let until = Instant::now() + self.length();
         let work = |caller| {
             let rng = Rng::new(self.plan.seed, spell, caller);
@@ -162,20 +166,23 @@ impl Soak {
         store.close().await?;
         drop(store);
         self.at_rest.lock().push(Sample::take()?);
-        Ok(())
+        match bytes_in(&folder.join("copies"))? {
+            bytes if bytes <= QUOTA_BYTES => Ok(()),
+            bytes => Err(format!("the local copies have {bytes} bytes, and a quota of {QUOTA_BYTES}").into()),
+        }
     }
 
-    async fn open(&self, folder: &Path) -> Result<Dagstore> {
+    async fn open(&self, folder: &Path, patience: Duration) -> Result<Dagstore> {
         let builder = Dagstore::builder().directory(folder).backend(Backend::Redb);
         let builder = builder.registry(self.sources.registry.clone()).configure_copies(|options| {
             options.quota_bytes = Some(QUOTA_BYTES);
             options.keep_free_bytes = 0;
-            options.room_deadline = IDLE;
-            options.idle_timeout = IDLE;
+            options.room_deadline = patience;
+            options.idle_timeout = patience;
             options.chunk_bytes = 8 << 10;
             options.checkpoint_bytes = 16 << 10;
         });
-        let builder = builder.configure(|options| options.stat_deadline = IDLE);
+        let builder = builder.configure(|options| options.stat_deadline = patience);
         Ok(builder.open().await?)
     }
 
@@ -207,12 +214,22 @@ impl Soak {
 
     /// All is well again, and must serve.
     async fn end(&self, folder: &Path) -> Result<()> {
-        let store = self.open(folder).await?;
+        let store = self.open(folder, AT_THE_END).await?;
         store.resumed().await?;
         let served = all_serve(&store, &self.sources).await;
         store.close().await?;
         served
     }
+}
+
+/// The lengths of all files in a folder together.
+fn bytes_in(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_in(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
 }
 
 impl Report {
@@ -254,6 +271,7 @@ impl fmt::Display for Report {
         if self.is_good() {
             return Ok(());
         }
-        write!(f, "\nagain: cargo xtask soak --seed {} --for {seconds}s", plan.seed)
+        write!(f, "\nagain: cargo xtask soak --seed {} --for {seconds}s", plan.seed)?;
+        plan.leak.map_or(Ok(()), |leak| write!(f, " -- --leak {leak}"))
     }
 }

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    if report.total().points == 0 {
+        eprintln!("error: nothing was done, so nothing is shown: no call or moment is that far on");
+        return ExitCode::FAILURE;
+    }
     if report.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -66,7 +70,14 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<(Plan, Option<Pat
                 plan.faults = vec![fault.ok_or_else(|| format!("there is no fault {value:?}"))?];
             }
             "--at" => plan.at = Some(number()?),
-            "--for-ever" => plan.for_ever = Some(value == "yes"),
+            "--for-ever" => {
+                plan.for_ever = Some(match value.as_str() {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err(format!("--for-ever {value:?}: it is yes or no")),
+                });
+            }
+            "--stride" if number()? == 0 => return Err("--stride 0 has no point".to_owned()),
             "--stride" => plan.stride = number()?,
             "--seed" => plan.seed = number()?,
             "--again" => plan.again = number()?,

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::workspace::Workspace;
-
 /// Where they are, from the root of the workspace.
 const PATH: &str = "docs/reliability.toml";
-
-/// A part of this program, so that the page that is printed from it needs no files.
-const TEXT: &str = include_str!("../../../docs/reliability.toml");
 
 /// The first line of the file.
 const HEAD: &str = "# Written by `cargo xtask campaign`; `cargo xtask docs` prints docs/reliability.md from it.\n";
@@ -44,24 +41,18 @@ pub(crate) struct Entry {
 }
 
 impl Ledger {
-    /// The figures as they were when this program was built.
+    /// The figures as they are now; none where there is no file yet.
     ///
     /// # Errors
     ///
     /// When they can't be read.
-    pub(crate) fn built_in() -> Result<Self> {
-        toml::from_str(TEXT).with_context(|| format!("parsing {PATH}"))
-    }
-
-    /// The figures as they are now.
-    ///
-    /// # Errors
-    ///
-    /// When they can't be read.
-    pub(crate) fn load(workspace: &Workspace) -> Result<Self> {
-        let path = workspace.root().join(PATH);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("parsing {}", path.display()))
+    pub(crate) fn load(root: &Path) -> Result<Self> {
+        let path = root.join(PATH);
+        match fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).with_context(|| format!("parsing {}", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
     }
 
     /// Writes them down.
@@ -69,8 +60,8 @@ impl Ledger {
     /// # Errors
     ///
     /// When that can't be done.
-    pub(crate) fn save(&self, workspace: &Workspace) -> Result<()> {
-        let path = workspace.root().join(PATH);
+    pub(crate) fn save(&self, root: &Path) -> Result<()> {
+        let path = root.join(PATH);
         let text = format!("{HEAD}\n{}", toml::to_string(self)?);
         // Whole or not at all: figures of hours are in it.
         let new = path.with_extension("toml-new");
@@ -132,5 +123,10 @@ mod tests {
         ledger.0.insert("a stage".into(), entry);
         assert_eq!(toml::from_str::<Ledger>(&toml::to_string(&ledger).unwrap()).unwrap(), ledger);
         assert_eq!((ledger.figure("a stage", "a: b"), ledger.figure("nobody", "a: b")), (4, 0));
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Ledger::load(root.path()).unwrap(), Ledger::default());
+        std::fs::create_dir(root.path().join("docs")).unwrap();
+        ledger.save(root.path()).unwrap();
+        assert_eq!(Ledger::load(root.path()).unwrap(), ledger);
     }
 }

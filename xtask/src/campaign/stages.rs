@@ -19,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     /// How much of the time it gets, beside the others.
     pub(crate) share: u32,
+    /// Whether it says less when it is run in portions.
+    pub(crate) is_whole: bool,
     /// Why it can't be run here, if it can't.
     pub(crate) missing: fn(&Workspace) -> Option<String>,
     /// Builds what it runs, so that this takes nothing of its time.
@@ -52,10 +54,18 @@ pub(crate) const FUZZ: &str = "fuzz";
 
 /// All of them, in the order in which they are run.
 pub(crate) const STAGES: [Stage; 9] = [
-    Stage { name: SIMULATE, share: 4, missing: nothing, build: |at| simulate::PROGRAM.build(at), run: simulation },
+    Stage {
+        name: SIMULATE,
+        share: 4,
+        is_whole: false,
+        missing: nothing,
+        build: |at| simulate::PROGRAM.build(at),
+        run: simulation,
+    },
     Stage {
         name: KILLLOOPS[0],
         share: 8,
+        is_whole: false,
         missing: nothing,
         build: |at| killpoints::program(false).build(at),
         run: |share| killing(share, KILLLOOPS[0], "redb"),
@@ -63,6 +73,7 @@ pub(crate) const STAGES: [Stage; 9] = [
     Stage {
         name: KILLLOOPS[1],
         share: 8,
+        is_whole: false,
         missing: rocksdb_is,
         build: |at| killpoints::program(true).build(at),
         run: |share| killing(share, KILLLOOPS[1], "rocksdb"),
@@ -70,6 +81,7 @@ pub(crate) const STAGES: [Stage; 9] = [
     Stage {
         name: LOOPS[0],
         share: 4,
+        is_whole: false,
         missing: nothing,
         build: |at| world::PROGRAM.build(at),
         run: |share| looping(share, LOOPS[0]),
@@ -77,14 +89,22 @@ pub(crate) const STAGES: [Stage; 9] = [
     Stage {
         name: LOOPS[1],
         share: 3,
+        is_whole: false,
         missing: nothing,
         build: |at| world::PROGRAM.build(at),
         run: |share| looping(share, LOOPS[1]),
     },
-    Stage { name: FUZZ, share: 6, missing: |_| fuzz::missing(), build: fuzz::build_all, run: fuzzing },
-    Stage { name: "soak", share: 6, missing: nothing, build: |at| soak::PROGRAM.build(at), run: soaking },
-    Stage { name: "orders", share: 2, missing: nothing, build: concurrency::build, run: ordering },
-    Stage { name: "faults", share: 3, missing: nothing, build: |_| Ok(()), run: planting },
+    Stage { name: FUZZ, share: 6, is_whole: false, missing: |_| fuzz::missing(), build: fuzz::build_all, run: fuzzing },
+    Stage {
+        name: "soak",
+        share: 6,
+        is_whole: true,
+        missing: nothing,
+        build: |at| soak::PROGRAM.build(at),
+        run: soaking,
+    },
+    Stage { name: "orders", share: 2, is_whole: false, missing: nothing, build: concurrency::build, run: ordering },
+    Stage { name: "faults", share: 3, is_whole: false, missing: nothing, build: |_| Ok(()), run: planting },
 ];
 
 /// How many steps the simulation runs from one seed: so many are soon run again.
@@ -137,8 +157,12 @@ fn killing(share: &Share<'_>, stage: &str, backend: &str) -> Result<Outcome> {
     let begin = share.ledger.figure(stage, "rounds").to_string();
     command.args(["--backend", backend, "--seed", KILL_SEED, "--begin", &begin, "--outside-every", OUTSIDE_EVERY]);
     command.args(["--rounds", "1000000000", "--seconds", &share.lasts.as_secs().to_string()]);
-    let again = format!("cargo xtask killloop --backend {backend} --seed {KILL_SEED} -- --begin {begin}");
-    run_program(share, command, again)
+    let Outcome { figures, failure } = run_program(share, command, String::new())?;
+    // The round that failed isn't counted, nor is one that was run beside it.
+    let rounds = figures.get("rounds").copied().unwrap_or_default() + 10;
+    let again =
+        format!("cargo xtask killloop --backend {backend} --seed {KILL_SEED} --rounds {rounds} -- --begin {begin}");
+    Ok(Outcome { figures, failure: failure.map(|_| again) })
 }
 
 /// One quarter after the other, from the one on that comes behind the last.

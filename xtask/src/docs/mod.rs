@@ -8,6 +8,8 @@ mod reliability;
 mod svg;
 mod words;
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use crate::campaign::Ledger;
@@ -27,13 +29,14 @@ pub(crate) struct Page {
 ///
 /// # Errors
 ///
-/// When the machine has an arrow that the drawing has no place for, or the list of faults can't be read.
-pub(crate) fn pages() -> Result<Vec<Page>> {
+/// When the machine has an arrow that the drawing has no place for, or the list of faults or the ledger
+/// can't be read.
+pub(crate) fn pages(root: &Path) -> Result<Vec<Page>> {
     let arrows = diagram::arrows();
     Ok(vec![
         Page { path: "docs/faults.md", text: faults::page(&crate::faults::faults()?) },
         Page { path: "docs/fsm.md", text: fsm::page(&arrows) },
-        reliability(&Ledger::built_in()?)?,
+        reliability(&Ledger::load(root)?)?,
         Page { path: "docs/fsm.svg", text: svg::draw(&arrows)? },
     ])
 }
@@ -53,7 +56,7 @@ pub(crate) fn reliability(ledger: &Ledger) -> Result<Page> {
 ///
 /// As [`pages`], and when a file can't be written.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    pages()?.iter().try_for_each(|page| print(workspace, page))
+    pages(workspace.root())?.iter().try_for_each(|page| print(workspace, page))
 }
 
 /// Writes one page.

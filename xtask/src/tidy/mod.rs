@@ -79,7 +79,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
     report.add("dependencies", dependencies::check(&metadata, &read_toml(&root.join("deny.toml"))?));
     report.add("module headers", headers::check(&files));
     report.add("architecture", architecture::check(root, &names)?);
-    report.add("printed pages", printed::check(root, &docs::pages()?)?);
+    report.add("printed pages", printed::check(root, &docs::pages(root)?)?);
     report.add("sizes", sizes::check(&files, &read_toml(&root.join("xtask/sizes.toml"))?));
     report.add("unsafe code", unsafe_code::check(&files, &rules.unsafe_code));
     report.add("leftovers", leftovers::check(&files));
