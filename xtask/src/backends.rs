@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 
 /// The crate with the tests, and its test programs.
 const PACKAGE: &str = "dagstore-engine";
-const PROGRAMS: [&str; 2] = ["engine", "faults"];
+const PROGRAMS: [&str; 2] = ["engine", "engine-faults"];
 
 /// Where a run has its datastores, and what its records are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
