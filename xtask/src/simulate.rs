@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use crate::cargo::Cargo;
 use crate::program::Program;
 use crate::shell;
 use crate::tally::Tally;
@@ -100,13 +101,25 @@ pub(crate) fn seed() -> u64 {
     since.as_secs().wrapping_mul(1_000_000)
 }
 
+/// What cargo is told, to choose the tests of the simulation.
+const SELECTION: [&str; 4] = ["--profile", PROFILE, "-p", PACKAGE];
+
+/// Builds the tests of the simulation.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    shell::run(Cargo::plain(workspace).command(["test", "--quiet", "--no-run"]).args(SELECTION))
+}
+
 /// Runs the tests of the simulation.
 ///
 /// # Errors
 ///
 /// As [`test::stage`].
 pub(crate) fn stage(workspace: &Workspace) -> Result<Tally> {
-    let selection = ["--profile", PROFILE, "-p", PACKAGE].map(str::to_owned);
+    let selection = SELECTION.map(str::to_owned);
     // Not captured: how many sequences, events and crashes there were is told by the test itself.
     let arguments = ["--nocapture".to_owned()];
     test::stage_with(workspace, &selection, &arguments, &[(SEQUENCES_VARIABLE, SEQUENCES)])

@@ -57,13 +57,15 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     let lean = simulate::without(selection.lean());
     steps.tests("tests, lean crates", || test::stage(workspace, &lean, &[]));
     steps.tests("engine, other backends", || backends::stage(workspace, &lean, &backends::LEAN));
+    let no_fuzzing = fuzz::missing();
+    let fuzzes = mode != Mode::Lean && no_fuzzing.is_none();
+    steps.step("building what looks for faults", || build_share(workspace, fuzzes));
     steps.tests("simulation", || simulate::stage(workspace));
     steps.tests("orders of threads", || concurrency::stage(workspace, None));
-    if mode != Mode::Lean {
-        match fuzz::missing() {
-            Some(reason) => steps.skip("fuzzing", &reason),
-            None => steps.tests("fuzzing", || fuzz::stage(workspace)),
-        }
+    match no_fuzzing.filter(|_| mode != Mode::Lean) {
+        Some(reason) => steps.skip("fuzzing", &reason),
+        None if fuzzes => steps.tests("fuzzing", || fuzz::stage(workspace)),
+        None => {}
     }
     if mode == Mode::CompleteWithSetup {
         steps.tests("planted faults", || faults::plant_some(workspace));
@@ -98,6 +100,13 @@ fn prepare(workspace: &Workspace, mode: Mode) -> Result<()> {
         bail!("RocksDB is not set up: run `cargo xtask setup` first, or `cargo xtask verify --lean`");
     }
     Ok(())
+}
+
+/// So that the steps themselves take the time that they take.
+fn build_share(workspace: &Workspace, fuzzes: bool) -> Result<()> {
+    simulate::build(workspace)?;
+    concurrency::build(workspace)?;
+    if fuzzes { fuzz::build_all(workspace) } else { Ok(()) }
 }
 
 fn clippy(workspace: &Workspace, selection: &[String]) -> Result<()> {
