@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use dagstore::{Dagstore, Error, ErrorClass, ErrorKind, OpenError, ShardKey, ShardState};
+use dagstore::{Dagstore, Error, ErrorClass, ErrorKind, OpenError, REDB_INVERTED_FILE, ShardKey, ShardState};
 use dagstore::{blockstore, mount};
 
-use crate::text::shell_word;
+use crate::text::{path_word, shell_word};
 
 /// The exit codes of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +219,7 @@ fn way_out(error: &Error) -> (Code, String) {
         Error::Failed { key, .. } | Error::NotDurable { key, .. } | Error::IndexKeepsVanishing(key) => {
             (Code::Failed, with_key("info", key))
         }
+        Error::InvertedWaits { key, .. } => (Code::Failed, with_key("index rebuild", key)),
         Error::Mount(error) => (Code::Failed, after_mount(error)),
         Error::NeedsCopy { .. } => (Code::Failed, "register a file with the same content".to_owned()),
         Error::NotLocal(key) => {
@@ -303,6 +304,11 @@ pub(crate) fn after_datastore(error: &dagstore::datastore::Error) -> String {
             _ => "again when the other process has ended",
         };
         return advice.to_owned();
+    }
+    if let Error::Failed { class: ErrorClass::Corrupt, place: Some(place), .. } = error
+        && Path::new(&**place).file_name().is_some_and(|name| name == REDB_INVERTED_FILE)
+    {
+        return format!("the same again when {} is moved away: it is made anew", path_word(Path::new(&**place)));
     }
     match error.class() {
         ErrorClass::Corrupt => "restore the store's directory from a backup",

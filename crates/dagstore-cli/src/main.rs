@@ -17,6 +17,7 @@ mod many;
 mod mounts;
 mod multicodec;
 mod output;
+mod panics;
 mod progress;
 mod report;
 mod settings;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    panics::keep();
     set_up_tracing(cli.verbose);
     // Two at least: one may be stuck writing to a pipe that nobody reads.
     let threads = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
@@ -69,7 +71,8 @@ async fn run(cli: Cli) -> Code {
         signal = signals::asked_to_end() => return interrupted(&context, command, signal).await,
     };
     let outcome = outcome.unwrap_or_else(|_| {
-        Err(Failure::of_text(Code::Failed, "the command panicked; this is a fault of the program").into())
+        let text = format!("the command panicked, which is a fault of the program: {}", panics::last());
+        Err(Failure::of_text(Code::Failed, &text).into())
     });
     match outcome.and_then(|()| context.output.flush()) {
         Ok(()) | Err(Stop::PipeClosed) => Code::Done,

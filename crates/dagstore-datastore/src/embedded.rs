@@ -8,7 +8,8 @@
 //! * Scans are read page by page on a second thread, and one page ahead of whoever takes them. They don't delay writes
 //!   that way, they work without a runtime, and unlike in a runtime's blocking pool a hung one doesn't hang the program's
 //!   exit.
-//! * After an error of class [`ErrorClass::NeedsReopen`] the engine is written to no more until it was reopened.
+//! * After an error of class [`ErrorClass::NeedsReopen`] the engine is written to no more until it was reopened. A panic of
+//!   the engine is such an error.
 //!
 //! # When a call of the engine hangs
 //! A disk or a network file system may let a call hang for ever. Then this waits, and nothing else:
@@ -30,13 +31,12 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::panicking;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::page::Start;
-use crate::thread::{Worker, WorkerError};
+use crate::thread::{Worker, WorkerError, caught};
 use crate::{Batch, Durability, Error, ErrorClass, Namespace, Result, RowPage, RowStream};
 
 /// Writes that wait for the thread; a store's committer has one under way at a time.
@@ -251,7 +251,7 @@ struct Shared<E> {
     openings: AtomicU64,
     /// Set for good before the slot is locked in order to close.
     is_closing: AtomicBool,
-    /// Whether the engine has said so, or panicked.
+    /// Whether an error of the engine has said so.
     needs_reopen: AtomicBool,
     /// Whether there are writes that returned and that nothing has made durable yet. Used on the writing thread only.
     has_buffered: AtomicBool,
@@ -318,9 +318,11 @@ impl<E: Engine> Shared<E> {
 
     fn open_slot(&self, slot: &mut Slot<E>, opening: Opening) -> Result<()> {
         // Dropping the old handle frees the database, which couldn't be opened otherwise.
-        *slot = Slot::Down;
+        let old = mem::replace(slot, Slot::Down);
+        // Whatever it says to that: it is done for.
+        let _ = caught(|| drop(old));
         self.openings.fetch_add(1, Ordering::AcqRel);
-        *slot = Slot::Open((self.open)(opening).map_err(|error| error.at(&self.place))?);
+        *slot = Slot::Open(self.guarded("open", ErrorClass::Corrupt, || (self.open)(opening))?);
         self.needs_reopen.store(false, Ordering::Release);
         tracing::debug!(backend = self.backend, place = &*self.place, ?opening, "database opened");
         Ok(())
@@ -339,20 +341,21 @@ impl<E: Engine> Shared<E> {
             Slot::Closed => Ok(()),
             Slot::Down => lost(),
             Slot::Open(_) if self.needs_reopen.load(Ordering::Acquire) => lost(),
-            Slot::Open(engine) => engine.finish().map_err(|error| error.at(&self.place)),
+            // Dropped in there, too: that is when it closes its files.
+            Slot::Open(engine) => self.guarded("close", ErrorClass::NeedsReopen, move || engine.finish()),
         }
     }
 
     /// Uses the engine, where there is one, and notes what its error says about it.
     fn with_engine<T>(&self, slot: &Slot<E>, operation: &'static str, job: impl FnOnce(&E) -> Result<T>) -> Result<T> {
-        let _noted = NoteOfPanic(&self.needs_reopen);
         match slot {
-            Slot::Open(engine) => job(engine).map_err(|error| {
-                if error.class() == ErrorClass::NeedsReopen {
-                    self.needs_reopen.store(true, Ordering::Release);
-                }
-                error.at(&self.place)
-            }),
+            Slot::Open(engine) => {
+                self.guarded(operation, ErrorClass::NeedsReopen, || job(engine)).inspect_err(|error| {
+                    if error.class() == ErrorClass::NeedsReopen {
+                        self.needs_reopen.store(true, Ordering::Release);
+                    }
+                })
+            }
             Slot::Down => Err(self.must_reopen(operation, "the database could not be opened again")),
             Slot::Closed => Err(Error::Closed { backend: self.backend }),
         }
@@ -360,6 +363,15 @@ impl<E: Engine> Shared<E> {
 }
 
 impl<E> Shared<E> {
+    /// What `job` gives. Where it panics the error is of this `class`: engines do so over damage that they don't look for,
+    /// on the thread of whoever reads, and nobody knows what they had done by then.
+    fn guarded<T>(&self, operation: &'static str, class: ErrorClass, job: impl FnOnce() -> Result<T>) -> Result<T> {
+        let way_out = if class == ErrorClass::Corrupt { DAMAGED } else { PERHAPS_DAMAGED };
+        caught(job)
+            .unwrap_or_else(|said| Err(self.failed(operation, class, Panicked(said)).advise(way_out)))
+            .map_err(|error| error.at(&self.place))
+    }
+
     fn must_reopen(&self, operation: &'static str, why: &'static str) -> Error {
         self.failed(operation, ErrorClass::NeedsReopen, why).advise("the database must be opened again")
     }
@@ -383,13 +395,10 @@ fn worker_failed(backend: &'static str, operation: &'static str, error: WorkerEr
     Error::failed(backend, operation, class, error)
 }
 
-/// Sets the flag when a panic passes: nobody knows what the engine had done by then.
-struct NoteOfPanic<'a>(&'a AtomicBool);
+/// What the engine's panic said.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked: {0}")]
+struct Panicked(String);
 
-impl Drop for NoteOfPanic<'_> {
-    fn drop(&mut self) {
-        if panicking() {
-            self.0.store(true, Ordering::Release);
-        }
-    }
-}
+const DAMAGED: &str = "the database is damaged: restore it from a backup";
+const PERHAPS_DAMAGED: &str = "open it again; if that comes back the database is damaged: restore it from a backup";

@@ -82,7 +82,7 @@ impl Worker {
     {
         let (answer, waiting) = oneshot::channel();
         let job = Box::new(move || {
-            let _ = answer.send(catch_unwind(AssertUnwindSafe(job)).map_err(|panic| panic_message(&*panic)));
+            let _ = answer.send(caught(job));
         });
         self.jobs.send(job).await.map_err(|_| self.ended())?;
         match waiting.await {
@@ -97,7 +97,15 @@ impl Worker {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+/// What `job` returns, or what its panic said.
+///
+/// # Errors
+/// The panic's message.
+pub(crate) fn caught<T>(job: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(job)).map_err(|panic| message(&*panic))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&'static str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }

@@ -8,6 +8,9 @@ use dagstore_datastore::{Datastore, DatastoreExt, Error, ErrorClass, Namespace, 
 use dagstore_redb::RedbDatastore;
 use futures_util::StreamExt;
 
+/// Of redb, where nothing else is asked for.
+const PAGE_BYTES: usize = 4096;
+
 const ROWS: Namespace = Namespace::new("rows");
 
 async fn refusal(path: &Path) -> Error {
@@ -117,4 +120,57 @@ async fn a_header_with_a_flipped_byte_is_an_error_or_does_no_harm() {
             }
         }
     }
+}
+
+/// redb doesn't look for damage in what it reads, and panics over some.
+#[tokio::test]
+async fn damage_anywhere_is_an_error_or_goes_unnoticed_and_never_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.redb");
+    let whole = database(&path).await;
+    let used = |page: &usize| whole[*page..].iter().take(PAGE_BYTES).any(|byte| *byte != 0);
+    let mut panics = 0;
+    for page in (0..whole.len()).step_by(PAGE_BYTES).filter(used) {
+        // A page begins with what it is, how many rows it has and where they end.
+        for at in [page + 2, page + 3, page + 5, page + 8] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            fs::write(&path, &bytes).unwrap();
+            for error in use_it(&path).await {
+                panics += usize::from(told(at, &path, &error));
+            }
+        }
+    }
+    assert!(panics > 0, "redb met no damage that it panics over");
+}
+
+/// The errors of everything that can be done.
+async fn use_it(path: &Path) -> Vec<Error> {
+    let store = match RedbDatastore::open(path).await {
+        Ok(store) => store,
+        Err(error) => return vec![error],
+    };
+    let mut errors = Vec::new();
+    for key in 0..200_u8 {
+        errors.extend(store.get(ROWS, &[key]).await.err());
+    }
+    errors.extend(store.rows(ROWS, b"", None, 1000).await.err());
+    errors.extend(store.scan(ROWS, b"").filter_map(async |page| page.err()).collect::<Vec<_>>().await);
+    for key in [0, 100, 250] {
+        errors.extend(store.put(ROWS, &[key], &[1; 300]).await.err());
+    }
+    errors.extend(store.reopen().await.err());
+    errors.extend(store.close().await.err());
+    errors
+}
+
+/// Whether it comes from a panic.
+fn told(at: usize, path: &Path, error: &Error) -> bool {
+    let text = error.to_string();
+    assert!(text.contains(&path.display().to_string()), "byte {at}: {text}");
+    assert!(
+        text.contains("backup") || text.contains("opened again") || error.class() == ErrorClass::Permanent,
+        "byte {at}: {text}"
+    );
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("panicked"))
 }

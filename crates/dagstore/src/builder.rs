@@ -380,8 +380,9 @@ async fn identify(
 
 /// redb's files, inside its folder. Rows of the inverted index have one of their own, so that records never wait for them.
 const REDB_FILE: &str = "store.redb";
-#[cfg(feature = "redb")]
-const REDB_INVERTED_FILE: &str = "inverted.redb";
+/// The file of redb's rows of the inverted index, inside the folder of its records. They can be made of the full indices
+/// again, so a file that is damaged may be moved away.
+pub const REDB_INVERTED_FILE: &str = "inverted.redb";
 
 impl Backend {
     /// The name of the backend, of its feature and of its folder.

@@ -38,7 +38,7 @@ mod error;
 
 use std::ops::Deref;
 
-pub use builder::{Backend, Builder, Databases};
+pub use builder::{Backend, Builder, Databases, REDB_INVERTED_FILE};
 pub use dagstore_blockstore::Blockstore;
 pub use dagstore_engine::{
     BlockEntry, Candidate, Engine, Error, FORMAT_VERSION, Failure, Finding, GcOptions, GcReport, Identity, Indexer,

@@ -110,7 +110,9 @@ impl Look<'_> {
         let (failure, is_looked_up) = match found {
             Ok(found) => return Ok(Found { shard: found.shard, data: found.data.to_vec() }),
             Err(blockstore::Error::NotFound { .. }) => (None, true),
-            Err(blockstore::Error::Engine(Error::NoInvertedIndex | Error::InvertedIncomplete)) => (None, false),
+            Err(blockstore::Error::Engine(
+                Error::NoInvertedIndex | Error::InvertedIncomplete | Error::InvertedWaits { .. },
+            )) => (None, false),
             Err(error) => (Some(of_blocks(self.store, error)), true),
         };
         self.find_one_by_one(failure, is_looked_up).await

@@ -4,6 +4,7 @@
 mod bad_input;
 mod car;
 mod crash;
+mod damage;
 mod demonstration;
 mod fixtures;
 mod index;

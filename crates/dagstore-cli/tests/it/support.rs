@@ -61,7 +61,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("dagstore"));
         command.env("DAGSTORE_DIR", self.store()).env("HOME", self.root()).env("TMPDIR", self.root());
-        command.current_dir(self.root()).args(arguments).stdin(Stdio::null());
+        command.env_remove("RUST_BACKTRACE").current_dir(self.root()).args(arguments).stdin(Stdio::null());
         command
     }
 

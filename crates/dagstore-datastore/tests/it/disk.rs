@@ -121,6 +121,8 @@ impl Drop for DiskEngine {
     fn drop(&mut self) {
         let mut state = self.disk.0.lock();
         state.is_locked = state.defect == Some(Defect::StaysLocked);
+        drop(state);
+        self.disk.act("drop").unwrap();
     }
 }
 

@@ -88,10 +88,12 @@ async fn a_failed_read_can_ask_for_reopening_too() {
 async fn a_panic_is_an_error_that_asks_for_reopening() {
     let disk = Disk::default();
     let store = disk.open().await.unwrap();
-    for operation in ["write", "page"] {
+    for operation in ["write", "page", "get", "rows"] {
         disk.next(operation, Act::Panic);
         let result = match operation {
             "write" => store.write(batch(b"k"), Durability::Synced).await,
+            "get" => store.get(ROWS, b"k").await.map(|_| ()),
+            "rows" => store.rows(ROWS, b"k", None, 1).await.map(|_| ()),
             _ => store.scan(ROWS, b"").next().await.unwrap().map(|_| ()),
         };
         let error = result.unwrap_err();
@@ -100,6 +102,22 @@ async fn a_panic_is_an_error_that_asks_for_reopening() {
         assert_eq!(class(store.sync().await), Some(ErrorClass::NeedsReopen), "after a panic in {operation}");
         store.reopen().await.unwrap();
         store.write(batch(b"k"), Durability::Synced).await.unwrap();
+    }
+    disk.next("get", Act::Panic);
+    drop(store.get(ROWS, b"k").await.unwrap_err());
+    disk.next("open", Act::Panic);
+    assert_eq!(class(store.reopen().await), Some(ErrorClass::Corrupt));
+    store.reopen().await.unwrap();
+    disk.next("get", Act::Panic);
+    drop(store.get(ROWS, b"k").await.unwrap_err());
+    disk.next("drop", Act::Panic);
+    store.reopen().await.unwrap();
+    store.close().await.unwrap();
+    for operation in ["sync", "drop"] {
+        let store = disk.open().await.unwrap();
+        disk.next(operation, Act::Panic);
+        let error = store.close().await.unwrap_err();
+        assert!(error.to_string().contains("backup"), "{operation}: {error}");
     }
 }
 
@@ -219,9 +237,9 @@ async fn a_stream_does_not_keep_a_dropped_database_open() {
 #[tokio::test]
 async fn a_failed_opening_is_told_and_leaves_nothing_locked() {
     let disk = Disk::default();
-    disk.next("open", Act::Fail(ErrorClass::Corrupt));
-    assert_eq!(class(disk.open().await), Some(ErrorClass::Corrupt));
-    disk.next("open", Act::Panic);
-    assert_eq!(class(disk.open().await), Some(ErrorClass::NeedsReopen));
+    for act in [Act::Fail(ErrorClass::Corrupt), Act::Panic] {
+        disk.next("open", act);
+        assert_eq!(class(disk.open().await), Some(ErrorClass::Corrupt));
+    }
     disk.open().await.unwrap();
 }
