@@ -147,6 +147,9 @@ async fn give_back(core: &Arc<Core>, key: &ShardKey, reference: Reference, unope
 async fn open(core: &Arc<Core>, key: &ShardKey, reference: &Reference) -> Result<Arc<OpenShard>, Unopened> {
     let internal = || Unopened::Failed(ShardError::new(ErrorKind::Internal, "the reference is given up already"));
     let cell = reference.cell().ok_or_else(internal)?;
+    if cell.with(|state| state.gave_up_index == Some(reference.attempt)) {
+        return Err(Unopened::IndexLost);
+    }
     let opened = cell.opened(reference.attempt);
     let name = OwnName::new(key, reference.registration, reference.attempt);
     let open_anew = || async {

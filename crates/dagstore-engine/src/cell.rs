@@ -1,18 +1,21 @@
 //! A shard in memory: its machine, its inbox, its waiters, its task.
 
+mod outcome;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use dagstore_fsm::{Answer, Cause, Counted, Effect, Effects, Event, Operation, Refusal, Shard, WaiterId, transition};
 use dagstore_transient::Lease;
-use dagstore_types::{Attempt, Registration, ShardError, ShardKey, ShardState, UnixMillis};
+use dagstore_types::{Attempt, ShardKey, ShardState, UnixMillis};
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use self::outcome::{Outcome, Unused};
 use crate::Result;
 use crate::accessor::OpenShard;
+use crate::catalogue::is_available;
 use crate::damage;
 use crate::passing::Wishes;
 use crate::reference::Reference;
@@ -43,13 +46,17 @@ pub(crate) struct CellState {
     /// Somebody has asked something of the shard since it was last looked at whether it can be put to rest.
     used: bool,
     /// Who waits until nothing is being done with the shard.
-    observers: Vec<oneshot::Sender<()>>,
+    pub(crate) observers: Vec<oneshot::Sender<()>>,
     /// What is being worked on, if anything.
     pub(crate) task: Option<Task>,
     /// The source and index that accessors share, while there are any.
     opened: Option<Opened>,
     /// The copy that was just indexed, for the first accessor.
     pub(crate) lease: Option<Box<Lease>>,
+    /// The attempt by which the shard was Available last, since it was last put to rest.
+    pub(crate) was_available_by: Option<Attempt>,
+    /// The attempt whose index can't be read, and was given up.
+    pub(crate) gave_up_index: Option<Attempt>,
     /// When a copy of the shard was to be given up last.
     gave_up_copy: Option<Instant>,
     /// The cell is out of the catalogue: whoever holds it looks the key up again.
@@ -267,11 +274,12 @@ impl Cell {
         drop(unused);
     }
 
-    /// Closes a copy that is kept open though no accessor uses it: somebody else needs its room.
+    /// Closes a copy that is kept open though no accessor uses it, or what stands in for one: its room is wanted.
     pub(crate) fn close_unused_copy(&self) {
+        let takes_room = |shard: &Arc<OpenShard>| shard.lease.is_some() || !shard.is_local;
         let unused = self.with(|state| {
             let (_, opened) = state.opened.as_ref()?;
-            let is_unused = state.shard.references() == 0 && opened.get().is_some_and(|shard| shard.lease.is_some());
+            let is_unused = state.shard.references() == 0 && opened.get().is_some_and(takes_room);
             if is_unused { state.opened.take() } else { None }
         });
         drop(unused);
@@ -299,13 +307,13 @@ impl Cell {
     fn apply(self: &Arc<Self>, state: &mut CellState, event: Event) -> Outcome {
         let mut outcome = Outcome::default();
         let given_up = event == Event::NotSynced;
-        let effects = transition(&mut state.shard, event);
+        let effects = state.transition(event);
         self.absorb(state, effects, &mut outcome);
         while !state.gone
             && state.shard.step().is_none()
             && let Some(event) = state.inbox.pop_front()
         {
-            let effects = transition(&mut state.shard, event);
+            let effects = state.transition(event);
             self.absorb(state, effects, &mut outcome);
         }
         if state.shard.step().is_none_or(|step| !matches!(step.cause, Cause::Register { .. })) {
@@ -374,6 +382,13 @@ impl CellState {
         Some((shard, counted))
     }
 
+    /// Lets an event happen, and notes before whether the shard is Available: that may end by it.
+    fn transition(&mut self, event: Event) -> Effects {
+        let available = self.shard.record().filter(|record| is_available(record.state));
+        self.was_available_by = available.map(|record| record.attempt).or(self.was_available_by);
+        transition(&mut self.shard, event)
+    }
+
     fn state(&self) -> Option<ShardState> {
         self.shard.record().map(|record| record.state)
     }
@@ -413,59 +428,6 @@ impl CellState {
             !event.is_request()
         });
     }
-}
-
-/// What is left to do once the cell is unlocked.
-#[derive(Debug, Default)]
-struct Outcome {
-    persist: bool,
-    write_behind: bool,
-    rewrite: Option<Registration>,
-    unused: Unused,
-    /// Dropped to tell them.
-    settled: Vec<oneshot::Sender<()>>,
-    replies: SmallVec<[(Option<Sender>, Option<Reply>); 1]>,
-    traces: SmallVec<[(Operation, Option<ShardState>); 2]>,
-    failure: Option<ShardError>,
-    effects: Effects,
-}
-
-impl Outcome {
-    /// Does what needs no engine and returns the rest.
-    fn settle(self, cell: &Arc<Cell>) -> Effects {
-        let shared = &cell.shared;
-        if let Some(registration) = self.rewrite {
-            shared.commits.rewrite(registration, cell.clone());
-        }
-        if self.persist {
-            shared.persist(cell);
-        }
-        if self.write_behind {
-            shared.commits.write_behind(cell.clone());
-        }
-        for (operation, state) in self.traces {
-            shared.tell(&cell.key, operation, state);
-        }
-        if let Some(error) = self.failure {
-            tracing::warn!(shard = %cell.key, kind = error.kind().name(), %error, "the shard failed");
-            shared.watch.failure(&cell.key, error);
-        }
-        for (sender, reply) in self.replies {
-            // Whoever has gone away gets no answer; a reference that nobody takes is released when it is dropped here.
-            if let Some(sender) = sender {
-                let _gone_away = sender.send(reply);
-            }
-        }
-        self.effects
-    }
-}
-
-/// Source, index and copy that nobody has open any more. Closing them is I/O, so it waits for the cell to be unlocked.
-#[derive(Debug, Default)]
-#[expect(dead_code, reason = "it is only dropped")]
-struct Unused {
-    opened: Option<Opened>,
-    lease: Option<Box<Lease>>,
 }
 
 /// An answer to come. Dropping it cancels the wait, and nothing else.

@@ -20,10 +20,13 @@ pub(crate) async fn run(core: Arc<Core>, cell: Arc<Cell>, registration: Registra
     if let Some(task) = cell.with(|state| state.task.clone()) {
         task.end().await;
     }
-    let attempt = cell.with(|state| state.shard.record().map(|record| record.attempt)).unwrap_or_default();
+    let (attempt, is_complete) = cell.with(|state| {
+        let attempt = state.shard.record().map(|record| record.attempt).unwrap_or_default();
+        (attempt, state.was_available_by == Some(attempt))
+    });
     let name = OwnName::new(cell.key(), registration, attempt);
     let removing = async {
-        inverted::remove_all(&core, name).await.map_err(|error| index_error(&error))?;
+        inverted::remove_all(&core, name, is_complete).await.map_err(|error| index_error(&error))?;
         remove_copy(&core, name).await.map_err(|error| copy_error(&error))
     };
     let removed = AssertUnwindSafe(removing).catch_unwind().await.unwrap_or_else(|_| {

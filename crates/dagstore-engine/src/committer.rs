@@ -25,8 +25,14 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How much longer than the deadline a write is waited for that says nothing at all.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// From how many cells on their answers are worth a task of their own.
-const WORTH_A_TASK: usize = 8;
+/// From how many cells on their answers are worth a task of their own. Where all is done inline, two are: the simulation,
+/// which has few shards, is to get there.
+fn worth_a_task(blocking: Blocking) -> usize {
+    match blocking {
+        Blocking::Threads => 8,
+        Blocking::Inline => 2,
+    }
+}
 
 /// Writes what is taken up until it is stopped; `_ended` is dropped then.
 pub(crate) async fn run(core: Arc<Core>, _ended: watch::Sender<()>) {
@@ -68,7 +74,7 @@ impl Answering {
     /// Tells every cell that its step is durable, behind those of the batch before.
     async fn begin(&mut self, core: &Arc<Core>, cells: Vec<Arc<Cell>>) {
         self.ended().await;
-        if cells.len() < WORTH_A_TASK {
+        if cells.len() < worth_a_task(core.options.blocking) {
             return tell_all(core, cells, &Event::Synced);
         }
         let shared = core.clone();

@@ -13,6 +13,7 @@ use dagstore_transient::{Copies, CopyInfo, CopyState, Lease, Sources};
 use dagstore_types::{Registration, ShardKey, ShardState};
 use tokio::task::spawn_blocking;
 
+use crate::catalogue::Found;
 use crate::core::Core;
 use crate::gc::{GcOptions, GcReport, kept};
 use crate::options::{Blocking, Mode, Options};
@@ -137,7 +138,7 @@ impl Engine {
 
     /// Removes the local copy of the shard, and returns how many bytes that were: the shard stays as it is, and what is read
     /// of it is fetched again. A copy that may be the last one, because its source isn't there, stays, as does one that is
-    /// pinned or open; with `force` it goes for all that. Of a user's own file only the adoption is forgotten.
+    /// pinned or that an accessor has open; with `force` it goes for all that. Of a user's own file only the adoption is forgotten.
     ///
     /// # Errors
     /// As [`unpin`](Self::unpin).
@@ -145,6 +146,12 @@ impl Engine {
     pub async fn evict(&self, key: &str, force: bool) -> Result<u64> {
         let (copies, name) = self.copied(key)?;
         let is_seen = force || self.core.source_still_has(copies, name).await;
+        {
+            let _closing = self.core.closing_unused.lock();
+            if let Some(Found::Awake(cell)) = self.core.catalogue.look(key) {
+                cell.close_unused_copy();
+            }
+        }
         copies.evict(name, is_seen, force).await.map_err(of_copy(key)?)
     }
 

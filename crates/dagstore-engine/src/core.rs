@@ -65,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) tasks: watch::Sender<()>,
     /// Tells those who wait for something else than the store that it closes.
     pub(crate) closing: Notify,
+    /// Held while what nobody uses is taken from the cells and closed, so that who evicts a copy doesn't meet it in between.
+    pub(crate) closing_unused: Mutex<()>,
     /// Held while files that belong to nobody are looked for, so that no two look at once.
     pub(crate) sweeping: Arc<tokio::sync::Mutex<()>>,
     /// What was swept and not told yet.

@@ -151,6 +151,7 @@ impl Engine {
             runtime: Handle::current(),
             tasks: watch::channel(()).0,
             closing: Notify::new(),
+            closing_unused: Mutex::new(()),
             sweeping: Arc::default(),
             swept: Mutex::new(GcReport::default()),
             hold: Mutex::new(hold),
@@ -250,7 +251,8 @@ impl Engine {
     /// Their sources aren't read. An identity CID has its block in it, and no shard is told for it. What is registered
     /// while the stream is read may or may not be in it. An error ends the stream. Answers in a paused store, too.
     ///
-    /// The stream's errors: [`Error::NoInvertedIndex`], [`Error::InvertedIncomplete`], [`Error::Index`], [`Error::Closed`].
+    /// The stream's errors: [`Error::NoInvertedIndex`], [`Error::InvertedIncomplete`], [`Error::InvertedWaits`],
+    /// [`Error::Index`], [`Error::Closed`].
     pub fn locate(&self, cid: &RawCid) -> BoxStream<'static, Result<ShardKey>> {
         inverted::locate(self.core.clone(), cid.clone())
     }
@@ -341,7 +343,9 @@ impl Engine {
         })
     }
 
-    /// Waits until all that an earlier process left unfinished is finished, and tells what became of it.
+    /// Waits until all that an earlier process left unfinished is finished, and tells what became of it. It waits only some
+    /// seconds for rows of the inverted index that have to be made and can't be: because an index can't be read, or the rows
+    /// can't be written. That goes on.
     ///
     /// # Errors
     /// [`Error::Paused`], [`Error::Closed`].

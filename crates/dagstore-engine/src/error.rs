@@ -125,6 +125,16 @@ pub enum Error {
         "the inverted index isn't complete: the store makes it while it is open, and not paused; try again in a while"
     )]
     InvertedIncomplete,
+    /// As [`InvertedIncomplete`](Self::InvertedIncomplete), and it waits for the index of a shard, which can't be read.
+    #[error(
+        "the inverted index isn't complete: the index of shard {key} can't be read ({why}); mend the cause, or have the index built anew"
+    )]
+    InvertedWaits {
+        /// The shard, one of several maybe.
+        key: ShardKey,
+        /// What the index's error is.
+        why: String,
+    },
     /// The CAR can't be read as it should.
     #[error(transparent)]
     Car(#[from] dagstore_car::Error),
@@ -214,7 +224,7 @@ impl Error {
             Self::Datastore(_) => "datastore",
             Self::Index(_) => "index",
             Self::NoInvertedIndex => "no-inverted-index",
-            Self::InvertedIncomplete => "inverted-incomplete",
+            Self::InvertedIncomplete | Self::InvertedWaits { .. } => "inverted-incomplete",
             Self::Car(_) => "car",
             Self::BlockNotFound { .. } => "block-not-found",
             Self::Misplaced { .. } => "misplaced",

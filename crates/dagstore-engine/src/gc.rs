@@ -137,7 +137,9 @@ pub(crate) async fn sweep(core: &Arc<Core>) -> Result<()> {
                 Err(error) => report.kept.push(kept(&name, &with_causes(&error))),
             }
         }
-        let copies = copies::collect(&shared, GcOptions::default()).await?;
+        let mut copies = copies::collect(&shared, GcOptions::default()).await?;
+        // A collection looks at the copies once more, and tells of what is left then.
+        copies.kept.clear();
         shared.swept.lock().add(copies);
         Ok(())
     });

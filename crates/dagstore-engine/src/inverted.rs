@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dagstore_fs::OwnName;
 use dagstore_index::{Error as IndexError, Fingerprint, Fingerprints, FullIndex, InvertedIndex};
-use dagstore_types::{Attempt, ErrorKind, Registration, ShardError};
+use dagstore_types::{Attempt, ErrorKind, Registration, ShardError, ShardKey};
 use parking_lot::Mutex;
 
 pub(crate) use self::fill::{add_if_indexed, fill};
@@ -28,7 +28,7 @@ use crate::core::Core;
 use crate::error::index_error;
 use crate::initialise::{SMALL_ENTRIES, cancelled};
 use crate::task::Task;
-use crate::{Result, loader};
+use crate::{Error, Result, loader};
 
 /// What the engine knows of its inverted index.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Inverted {
     pub(crate) index: InvertedIndex,
     /// Whether every shard that is Available has its rows.
     is_complete: AtomicBool,
+    /// A shard whose index can't be read, so that it has no rows yet, and why.
+    unread: Mutex<Option<(ShardKey, String)>>,
     /// Shards that may have rows that their index doesn't name.
     leftovers: Mutex<BTreeSet<Registration>>,
     /// Held while a shard is noted, or notes are dropped: so one that comes meanwhile isn't dropped with the older ones.
@@ -53,12 +55,13 @@ impl Inverted {
     /// Reads what is known of it. That of a new store, which has no shards, has all rows that it should have.
     ///
     /// # Errors
-    /// [`Error::Index`](crate::Error::Index).
+    /// [`Error::Index`].
     pub(crate) async fn open(index: InvertedIndex, is_new: bool) -> Result<Self> {
         let (is_complete, leftovers) = (index.is_complete().await?, index.leftovers().await?);
         let inverted = Self {
             index,
             is_complete: is_complete.into(),
+            unread: Mutex::default(),
             leftovers: leftovers.into(),
             noting: tokio::sync::Mutex::default(),
             collecting: tokio::sync::RwLock::default(),
@@ -83,11 +86,23 @@ impl Inverted {
     /// Says, durably, that every shard that is Available has its rows.
     ///
     /// # Errors
-    /// [`Error::Index`](crate::Error::Index).
+    /// [`Error::Index`].
     pub(crate) async fn complete(&self) -> Result<()> {
         self.index.set_complete().await?;
         self.is_complete.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Why it can't be asked, unless it is complete.
+    ///
+    /// # Errors
+    /// [`Error::InvertedIncomplete`], [`Error::InvertedWaits`].
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let unread = self.unread.lock().clone();
+        Err(unread.map_or(Error::InvertedIncomplete, |(key, why)| Error::InvertedWaits { key, why }))
     }
 
     pub(crate) fn may_have_leftovers(&self, registration: Registration) -> bool {
@@ -136,26 +151,25 @@ async fn replace(core: &Arc<Core>, inverted: &Inverted, name: OwnName, task: &Ta
     let loaded =
         patiently(core, Some(task), || load(core, &inverted.index, &index, name.registration, Some(task))).await;
     loaded.map_err(|error| index_error(&error))?;
-    let earlier = remove_indices(core, name, name.attempt.0, Some(&index)).await;
-    earlier.map_err(|error| index_error(&error))
+    let removed = async {
+        let had_earlier = remove_earlier(core, name, Some(&index)).await?;
+        if name.attempt.0 > 1 && !had_earlier { note_leftovers(core, name.registration).await } else { Ok(()) }
+    };
+    removed.await.map_err(|error| index_error(&error))
 }
 
-/// Removes the indices of the attempts below `end`, each behind the rows that it names but `except` doesn't.
-async fn remove_indices(
+/// Removes the indices of the attempts before this one, each behind the rows that it names but `except` doesn't. Returns
+/// whether there was one: attempts without an index failed, as a rule, but where none has one, it may have been lost.
+async fn remove_earlier(
     core: &Arc<Core>,
     name: OwnName,
-    end: u32,
     except: Option<&Arc<dyn FullIndex>>,
-) -> Result<(), IndexError> {
+) -> Result<bool, IndexError> {
     let mut had_index = false;
-    for attempt in (1..end).rev().map(Attempt) {
+    for attempt in (1..name.attempt.0).rev().map(Attempt) {
         had_index |= remove_index(core, of_attempt(name, attempt), except).await?;
     }
-    // Attempts without an index failed, as a rule, but one may have been lost.
-    if end > 1 && !had_index {
-        note_leftovers(core, name.registration).await?;
-    }
-    Ok(())
+    Ok(had_index)
 }
 
 /// Removes the index `name`, where there is one, behind the rows that it names but `except` doesn't. Returns whether there
@@ -230,9 +244,15 @@ pub(crate) async fn remove_rows(
 }
 
 /// Removes all rows of a shard that is being destroyed, and the indices of its attempts, which name them. There is one as a
-/// rule.
-pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName) -> Result<(), IndexError> {
-    remove_indices(core, name, name.attempt.0.saturating_add(1), None).await
+/// rule. `is_complete` says that the shard has been Available by this attempt, which had left nothing of those before it.
+pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName, is_complete: bool) -> Result<(), IndexError> {
+    let had_last = remove_index(core, name, None).await?;
+    let had_earlier = remove_earlier(core, name, None).await?;
+    let is_all = had_earlier || had_last && (is_complete || name.attempt.0 == 1);
+    if name.attempt.0 > 0 && !is_all {
+        note_leftovers(core, name.registration).await?;
+    }
+    Ok(())
 }
 
 fn of_attempt(name: OwnName, attempt: Attempt) -> OwnName {

@@ -123,7 +123,7 @@ pub enum Blocking {
     #[default]
     Threads,
     /// On the runtime itself, in its usual order. Only for a store whose files and sources are in memory: there it makes
-    /// the order of everything on a runtime of one thread the same every time.
+    /// the order of everything on a runtime of one thread the same every time, and pauses are drawn from no random numbers.
     Inline,
 }
 

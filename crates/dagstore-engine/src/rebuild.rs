@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dagstore_fs::OwnName;
+use dagstore_types::{ErrorKind, ShardRecord};
+
 use crate::core::Core;
+use crate::info::ShardInfo;
 use crate::metrics::Metrics;
-use crate::{Engine, Result, acquire};
+use crate::{Engine, Error, Result, acquire};
 
 impl Engine {
     /// Builds the shard's full index anew, and its rows of the inverted one, whatever those that are there look like: they are
@@ -14,8 +18,8 @@ impl Engine {
     /// the call returns, the shard is Available and that is durable.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire), for the source must still be what was indexed; [`Error::Failed`](crate::Error::Failed)
-    /// where it can't be indexed any more: the shard is Errored then, for the old index is given up before.
+    /// Those of [`acquire`](Self::acquire), for the source must still be what was indexed, where the index can say that;
+    /// [`Error::Failed`] where it can't be indexed any more: the shard is Errored then, for the old index is given up before.
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn rebuild_index(&self, key: &str) -> Result<()> {
         let rebuilt = self.rebuild(key).await;
@@ -27,7 +31,10 @@ impl Engine {
         let core: &Arc<Core> = &self.core;
         core.check_active()?;
         let before = self.info(key)?;
-        let shard = acquire::acquire(core, key).await?;
+        let shard = match acquire::acquire(core, key).await {
+            Err(error) if gives_up_unreadable(core, &before, &error).await => acquire::acquire(core, key).await?,
+            acquired => acquired?,
+        };
         let name = shard.index().meta().name;
         if (name.registration, name.attempt) != (before.registration, before.attempt) {
             return Ok(());
@@ -43,4 +50,26 @@ impl Engine {
         drop(shard);
         rebuilt.map(drop)
     }
+}
+
+/// Where the shard couldn't be acquired because its index can't be read, lets that be taken for lost. One that is damaged is,
+/// by whoever opens it.
+async fn gives_up_unreadable(core: &Arc<Core>, shard: &ShardInfo, error: &Error) -> bool {
+    if !matches!(error, Error::Failed { source, .. } if source.kind() == ErrorKind::Storage) {
+        return false;
+    }
+    let name = OwnName::new(&shard.key, shard.registration, shard.attempt);
+    let repo = core.index_repo.clone();
+    let opened = core.spawn_blocking(move || repo.open(name).map(drop)).await;
+    let Ok(Err(unread)) = opened else { return false };
+    let Some(cell) = core.catalogue.get(shard.key.as_str()) else { return false };
+    tracing::warn!(%name, error = %unread, "an index that can't be read is given up, to be built anew");
+    cell.with(|state| {
+        let is_it = |record: &ShardRecord| (record.registration, record.attempt) == (name.registration, name.attempt);
+        let is_there = state.shard.record().is_some_and(is_it);
+        if is_there {
+            state.gave_up_index = Some(name.attempt);
+        }
+        is_there
+    })
 }

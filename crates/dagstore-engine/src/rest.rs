@@ -19,8 +19,10 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut counted = Instant::now();
     loop {
         let is_crowded = tokio::time::timeout(LOOK_EVERY, core.shared.crowded.notified()).await.is_ok();
-        let unused = core.catalogue.put_to_rest(is_crowded);
-        drop(unused);
+        {
+            let _closing = core.closing_unused.lock();
+            drop(core.catalogue.put_to_rest(is_crowded));
+        }
         if counted.elapsed() >= GAUGE_EVERY {
             core.shared.metrics.shards(counts(&core));
             core.shared.metrics.initialising(core.starting.len() + core.thawing.len());

@@ -50,7 +50,13 @@ pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> Resu
         Ok(()) => {}
         Err(error) => tracing::warn!(%error, "what belongs to nobody could not be removed"),
     }
-    inverted::fill(&core).await;
+    // Neither waits for the other: one index that can't be read is enough to keep the rows from being made, for days perhaps.
+    let (report, ()) = tokio::join!(take_up_all(&core, unfinished), inverted::fill(&core));
+    report
+}
+
+/// Takes them up, a bounded number at once, and returns when all that could be settled are.
+async fn take_up_all(core: &Arc<Core>, unfinished: Vec<Unfinished>) -> ResumeReport {
     let mut report = ResumeReport::default();
     let mut waiting = unfinished.into_iter();
     let (mut settling, mut room) = (FuturesUnordered::new(), MOST_AT_ONCE);
@@ -59,7 +65,7 @@ pub(crate) async fn resume(core: Arc<Core>, unfinished: Vec<Unfinished>) -> Resu
             && !core.is_closed()
             && let Some(unfinished) = waiting.next()
         {
-            settling.push(one(&core, unfinished));
+            settling.push(one(core, unfinished));
         }
         match tokio::time::timeout(LOOK_EVERY, settling.next()).await {
             Ok(Some(settled)) => report.count(settled),
@@ -144,8 +150,11 @@ async fn take_up(core: &Arc<Core>, cell: &Arc<Cell>, record: &ShardRecord, outco
 
 /// The state of a shard once nothing is being done for it; `None` where it is gone.
 async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<ShardState> {
+    // One for all looks, because each leaves something with the cell until that is settled, which may take days.
+    let settling = core.unless_closed(cell.settled());
+    tokio::pin!(settling);
     loop {
-        let settled = tokio::time::timeout(LOOK_EVERY, core.unless_closed(cell.settled())).await;
+        let settled = tokio::time::timeout(LOOK_EVERY, &mut settling).await;
         let state = cell.with(|state| state.shard.record().map(|record| record.state));
         if settled.is_ok() {
             return state;
@@ -160,4 +169,44 @@ async fn settled(core: &Arc<Core>, key: &ShardKey, cell: &Arc<Cell>) -> Option<S
 /// Takes up a shard that came back from quarantine.
 pub(crate) async fn take_up_one(core: &Arc<Core>, unfinished: Unfinished) {
     let _settled = one(core, unfinished).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use dagstore_codec::{Codecs, encode_row};
+    use dagstore_datastore::{DatastoreExt, MemoryDatastore};
+    use dagstore_fs::SystemClock;
+    use dagstore_index::MemoryIndexRepo;
+    use dagstore_mount::Registry;
+    use dagstore_testkit::HangingMount;
+    use dagstore_types::{Registration, UnixMillis};
+
+    use super::*;
+    use crate::rows::SHARDS;
+    use crate::{Engine, Options, Parts};
+
+    /// A source may not be ready for days.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_long_leaves_no_more_than_who_waits_for_a_moment() {
+        let (datastore, mut registry) = (Arc::new(MemoryDatastore::new()), Registry::new());
+        registry.register("hanging", HangingMount::default()).unwrap();
+        let (key, url) = (ShardKey::new("a").unwrap(), "hanging:source".to_owned());
+        let record = ShardRecord::new(key, url, false, Registration(1), UnixMillis(0));
+        let row = encode_row(Codecs::default().writer(), &record).unwrap();
+        datastore.put(SHARDS, &1_u64.to_be_bytes(), &row).await.unwrap();
+        let parts = Parts {
+            datastore,
+            codecs: Codecs::default(),
+            registry,
+            index_repo: Arc::new(MemoryIndexRepo::new()),
+            copies: None,
+            inverted: None,
+            clock: Arc::new(SystemClock),
+            hold: None,
+        };
+        let engine = Engine::open(parts, Options::default()).await.unwrap();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let cell = engine.core.catalogue.get("a").unwrap();
+        assert_eq!(cell.with(|state| state.observers.len()), 1);
+    }
 }

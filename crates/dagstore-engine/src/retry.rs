@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::cell::Cell;
 use crate::core::Core;
+use crate::options::Blocking;
 
 /// The longest time without a look at the clock, which somebody may have set.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -98,8 +99,10 @@ pub(crate) fn next_try(core: &Core, cell: &Cell, error: &ShardError) -> Option<U
         return None;
     }
     let mut chance = [0; 4];
-    // Without random numbers all pauses are the shortest.
-    getrandom::fill(&mut chance).unwrap_or_default();
+    if core.options.blocking == Blocking::Threads {
+        // Without random numbers all pauses are the shortest.
+        getrandom::fill(&mut chance).unwrap_or_default();
+    }
     let pause = retry.pause(retries, u32::from_ne_bytes(chance));
     Some(UnixMillis(core.now().0.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))))
 }

@@ -103,7 +103,7 @@ impl Engine {
     /// changed. The inverted index is looked at where the store has one. Whoever wants a lower rate reads the stream slowly: it
     /// is ahead by a piece at most, of some milliseconds. An error ends the stream, and is none of the shard's.
     ///
-    /// The stream's errors: [`Error::Provisional`], [`Error::InvertedIncomplete`], [`Error::Index`] where the inverted index can't be read,
+    /// The stream's errors: [`Error::Provisional`], [`Error::InvertedIncomplete`], [`Error::InvertedWaits`], [`Error::Index`] where the inverted index can't be read,
     /// [`Error::Closed`].
     pub fn verify<'a>(
         &self,
@@ -113,11 +113,11 @@ impl Engine {
         let open = shard.shard();
         let registration = open.index.meta().name.registration;
         let core = self.core.clone();
-        let is_incomplete = core.inverted.as_ref().is_some_and(|inverted| !inverted.is_complete());
+        let incomplete = core.inverted.as_ref().and_then(|inverted| inverted.check_complete().err());
         let refused = if open.provisional.is_some() {
             Some(Err(Error::Provisional(open.key.clone())))
         } else {
-            is_incomplete.then_some(Err(Error::InvertedIncomplete))
+            incomplete.map(Err)
         };
         let sections = refused.is_none().then(|| open.reader.sections());
         let indexer = core.options.indexer.clone();

@@ -69,6 +69,7 @@ fn open_in(folder: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd>
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::{ReadAt, ReadAtExt};
@@ -113,6 +114,19 @@ mod tests {
         fs::rename(&path, directory.path().join("other")).unwrap();
         assert!(file.is_unchanged().unwrap());
         File::options().write(true).open(directory.path().join("other")).unwrap().set_len(3).unwrap();
+        assert!(!file.is_unchanged().unwrap());
+    }
+
+    #[test]
+    fn an_open_file_notices_that_it_was_modified_a_moment_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "content").unwrap();
+        let writer = File::options().write(true).open(&path).unwrap();
+        let begin = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        writer.set_modified(begin).unwrap();
+        let file = open_beneath(directory.path(), Path::new("file")).unwrap();
+        writer.set_modified(begin + Duration::from_millis(1)).unwrap();
         assert!(!file.is_unchanged().unwrap());
     }
 }

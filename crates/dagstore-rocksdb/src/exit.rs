@@ -56,8 +56,39 @@ impl Drop for Leaving {
 }
 
 extern "C" fn wait() {
+    wait_up_to(MOST);
+}
+
+fn wait_up_to(most: Duration) {
     let begin = Instant::now();
-    while LEAVING.lock().iter().any(|open| open.strong_count() > 0) && begin.elapsed() < MOST {
+    while LEAVING.lock().iter().any(|open| open.strong_count() > 0) && begin.elapsed() < most {
         thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_is_leaving_is_waited_for_and_what_hangs_is_given_up() {
+        let leaving = Leaving::default();
+        let open = leaving.open();
+        drop(leaving);
+        wait_up_to(Duration::from_millis(10));
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closing = thread::spawn({
+            let is_closed = Arc::clone(&is_closed);
+            move || {
+                thread::sleep(Duration::from_millis(50));
+                is_closed.store(true, Ordering::SeqCst);
+                drop(open);
+            }
+        });
+        wait_up_to(Duration::from_mins(5));
+        assert!(is_closed.load(Ordering::SeqCst), "it didn't wait");
+        closing.join().unwrap();
     }
 }

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use crate::disk::{Disk, Image, shard_place, shard_rows};
 use crate::event::KEYS;
 use crate::process::{KEY, name};
+use crate::rows::may_follow;
 use crate::run::Run;
 use crate::source;
 
@@ -38,6 +39,9 @@ impl Run {
         let info = self.info(key);
         self.check_references(key, info.as_ref());
         self.check_durable(key, info.as_ref());
+        if let Some(info) = info.as_ref().filter(|info| info.retries > self.setup.retries) {
+            self.world.breaks("retries", || format!("tried again more than {} times: {info:?}", self.setup.retries));
+        }
         let fact = self.ledger.of(key);
         if let Some((rule, what)) = fact.contradicts(info.as_ref()) {
             self.world.breaks(rule, || what);
@@ -71,9 +75,12 @@ impl Run {
             let place = shard_place(info.registration.0);
             let record = disk.durable().get(&place).and_then(|value| value.record.as_deref());
             let is_same = record.is_some_and(|record| same(info, record));
-            (!is_same && !disk.is_unsure(&place)).then(|| format!("{info:?}\n    is on the disk: {record:?}"))
+            // The answers to a batch are given one after the other, behind its write.
+            let is_ahead = info.writing && disk.is_just_told(&place) && is_next(info, record);
+            (!is_same && !is_ahead && !disk.is_unsure(&place))
+                .then(|| format!("{info:?}\n    is on the disk: {record:?}"))
         });
-        let extra = extra_row(&disk, disk.durable(), &name(key), info, true);
+        let extra = extra_row(&disk, disk.durable(), &name(key), info, false);
         drop(disk);
         if let Some(what) = differs {
             self.world.breaks("I12", || what);
@@ -92,7 +99,7 @@ impl Run {
             if let Some(info) = &info {
                 let is_stuck =
                     matches!(info.state, ShardState::Initializing | ShardState::Recovering | ShardState::Destroying);
-                if is_stuck || info.writing {
+                if is_stuck || info.writing || info.next_try.is_some() {
                     self.world.breaks("stuck", || format!("{info:?}"));
                 }
             }
@@ -109,7 +116,7 @@ impl Run {
                 let record = image.get(&shard_place(info.registration.0)).and_then(|value| value.record.as_deref());
                 !record.is_some_and(|record| same(info, record))
             });
-            let extra = extra_row(&disk, image, &name(key), info, false);
+            let extra = extra_row(&disk, image, &name(key), info, true);
             if let Some(what) = differs.map(|info| format!("{info:?}")).or(extra) {
                 self.world.breaks("I12", || format!("at rest, this isn't what is {which} the disk: {what}"));
             }
@@ -239,12 +246,14 @@ impl Run {
     }
 }
 
-/// A row of the key that the catalogue doesn't know of.
-fn extra_row(disk: &Disk, image: &Image, key: &str, info: Option<&ShardInfo>, may_be_unsure: bool) -> Option<String> {
+/// A row of the key that the catalogue doesn't know of; at rest there is no doubt about any.
+fn extra_row(disk: &Disk, image: &Image, key: &str, info: Option<&ShardInfo>, is_rest: bool) -> Option<String> {
     let known = info.map(|info| info.registration);
     let mut rows = shard_rows(image);
     let extra = rows.find(|(place, record)| {
-        record.key.as_str() == key && Some(record.registration) != known && !(may_be_unsure && disk.is_unsure(place))
+        let is_new = disk.is_just_told(place) && may_follow(None, Some(record.state));
+        let is_in_doubt = !is_rest && (is_new || disk.is_unsure(place));
+        record.key.as_str() == key && Some(record.registration) != known && !is_in_doubt
     });
     extra.map(|(_, record)| format!("a record that nobody knows of: {record:?}"))
 }
@@ -260,10 +269,19 @@ fn rows_of(image: &Image) -> BTreeMap<Registration, BTreeSet<Fingerprint>> {
     rows
 }
 
+/// Whether the record is what may come behind what is told.
+fn is_next(info: &ShardInfo, record: Option<&ShardRecord>) -> bool {
+    let is_the_shards = |record: &ShardRecord| {
+        (&info.key, &info.url, info.lazy) == (&record.key, &record.url, record.lazy) && info.attempt <= record.attempt
+    };
+    may_follow(Some(info.state), record.map(|record| record.state)) && record.is_none_or(is_the_shards)
+}
+
 /// Whether the record is what is told, but for the difference between Available and Serving, where that may be late.
 fn same(info: &ShardInfo, record: &ShardRecord) -> bool {
     let plain = |state: ShardState| if state == ShardState::Serving { ShardState::Available } else { state };
     plain(info.state) == plain(record.state)
         && (&info.key, &info.url, info.lazy, &info.error) == (&record.key, &record.url, record.lazy, &record.error)
         && (info.registration, info.attempt, info.starts) == (record.registration, record.attempt, record.starts)
+        && (info.retries, info.next_try) == (record.retries, record.next_try)
 }

@@ -1,6 +1,6 @@
 //! The datastore's disk: what is on it, what is only on its way there, and what a crash leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub(crate) struct Disk {
     /// Rows of writes that failed or were given up, until a later write of the row is durable: nobody can know what they
     /// hold. With the number of the last such write.
     unsure: BTreeMap<Place, u64>,
+    /// Shards' rows of the last write of such whose end was told: the store may still be passing that on, one by one.
+    told: BTreeSet<Place>,
     next_number: u64,
     pub(crate) failing: Option<Failing>,
     pub(crate) failing_reads: u64,
@@ -142,7 +144,13 @@ impl Disk {
     /// The write's end is told to the store.
     pub(crate) fn told(&mut self, flight: u64, landed: Landed) {
         self.failures += u64::from(landed.is_err());
-        self.flights.remove(&flight);
+        let Some(flight) = self.flights.remove(&flight) else { return };
+        let shards =
+            flight.changes.into_iter().map(|(place, _)| place).filter(|(namespace, _)| namespace.name() == SHARDS);
+        let shards: BTreeSet<_> = shards.collect();
+        if !shards.is_empty() {
+            self.told = shards;
+        }
     }
 
     /// Nobody waits for the write any more: it may have happened or not.
@@ -225,6 +233,7 @@ impl Disk {
         self.next_process();
         self.flights.clear();
         self.unsure.clear();
+        self.told.clear();
         self.needs_reopen = false;
     }
 
@@ -251,6 +260,11 @@ impl Disk {
 
     fn is_in_flight(&self, place: &Place) -> bool {
         self.flights.values().any(|flight| flight.changes.iter().any(|(changed, _)| changed == place))
+    }
+
+    /// Whether the row was in the last write of shards' rows whose end was told.
+    pub(crate) fn is_just_told(&self, place: &Place) -> bool {
+        self.told.contains(place)
     }
 
     pub(crate) fn is_writing(&self) -> bool {

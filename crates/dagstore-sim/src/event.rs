@@ -189,6 +189,8 @@ pub(crate) struct Setup {
     pub(crate) delays: u64,
     /// 0, 1 or 2: as in `RecoveryPolicy`.
     pub(crate) policy: u64,
+    /// How often the store tries again by itself; 0 where it doesn't.
+    pub(crate) retries: u32,
 }
 
 /// A whole sequence.
@@ -203,22 +205,24 @@ impl Sequence {
     /// The sequence of a seed: `events` events on the average, at least half as many.
     pub(crate) fn of(seed: u64, events: u64) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1));
-        let setup = Setup {
+        let mut setup = Setup {
             max_initialising: rng.pick(&[1, 2, 4]),
             max_starts: rng.pick(&[1, 2, 3, 3]),
             persist_deadline: Duration::from_millis(rng.pick(&[100, 2000, 10_000])),
             turn: rng.pick(&[1, 2, 61]),
             delays: rng.pick(&[0, 30, 60, 90]),
             policy: rng.below(3),
+            retries: 0,
         };
         let count = events / 2 + 1 + rng.below(events.max(1));
         let busy_keys = 1 + rng.index(KEYS);
         let faults = rng.pick(&[0, 6, 12, 24]);
         let mut events: Vec<_> = (0..count).map(|_| event(&mut rng, busy_keys, faults)).collect();
-        // Drawn behind all else, so that most sequences stay what they were before there was a rebuild.
+        // Drawn behind all else, so that most sequences stay what they were before there was a rebuild, and retries.
         if rng.percent(25) {
             events.iter_mut().filter(|event| event.salt % 5 == 0).for_each(rebuild_instead);
         }
+        setup.retries = rng.pick(&[0, 0, 1, 3]);
         Self { seed, setup, events }
     }
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dagstore_codec::Codecs;
-use dagstore_engine::{Blocking, Engine, Error, Mode, Options, Parts, RecoveryPolicy, ShardAccessor};
+use dagstore_engine::{Blocking, Engine, Error, Mode, Options, Parts, RecoveryPolicy, Retry, ShardAccessor};
 use dagstore_index::{FingerprintKey, InvertedIndex};
 use dagstore_mount::Registry;
 use tokio::runtime::{Builder, Runtime};
@@ -21,6 +22,9 @@ use crate::world::World;
 
 /// The store's key of fingerprints.
 pub(crate) const KEY: FingerprintKey = FingerprintKey([7; 16]);
+
+/// How long the store waits before it tries again the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
 /// A call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,11 @@ impl Process {
             1 => RecoveryPolicy::RecoverOnAcquire,
             _ => RecoveryPolicy::RecoverNow,
         };
+        options.retry = (setup.retries > 0).then(|| {
+            let mut retry = Retry::default();
+            (retry.max_retries, retry.first_pause) = (setup.retries, FIRST_PAUSE);
+            retry
+        });
         let engine = Engine::open(parts, options).await?;
         Ok(Self { engine, store, pending: Vec::new(), number })
     }

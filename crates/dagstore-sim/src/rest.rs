@@ -101,8 +101,11 @@ impl Run {
     }
 
     fn is_busy(&self) -> bool {
-        let is_working =
-            |info: ShardInfo| info.writing || matches!(info.state, ShardState::Initializing | ShardState::Recovering);
+        let is_working = |info: ShardInfo| {
+            info.writing
+                || info.next_try.is_some()
+                || matches!(info.state, ShardState::Initializing | ShardState::Recovering)
+        };
         self.world.disk.lock().is_writing() || (0..KEYS).any(|key| self.info(key).is_some_and(is_working))
     }
 }

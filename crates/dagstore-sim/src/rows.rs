@@ -52,7 +52,8 @@ fn check_index(world: &World, before: Option<&ShardRecord>, after: &ShardRecord)
     }
 }
 
-fn may_follow(from: Option<ShardState>, to: Option<ShardState>) -> bool {
+/// Whether the table lets a record go from one state to another; `None` where there is no record.
+pub(crate) fn may_follow(from: Option<ShardState>, to: Option<ShardState>) -> bool {
     use ShardState::{Available, Destroying, Errored, Initializing, New, Recovering, Serving};
     match (from, to) {
         (None, None) => true,

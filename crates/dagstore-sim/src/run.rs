@@ -28,7 +28,7 @@ const MOST_OPENINGS: usize = 10;
 /// A sequence under way.
 pub(crate) struct Run {
     pub(crate) world: Arc<World>,
-    setup: Setup,
+    pub(crate) setup: Setup,
     pub(crate) runtime: Rc<Runtime>,
     pub(crate) process: Option<Process>,
     pub(crate) accessors: Vec<Held>,

@@ -22,6 +22,16 @@ pub enum Leak {
 }
 
 impl Leak {
+    const ALL: [Self; 3] = [Self::Descriptor, Self::Thread, Self::Memory];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Descriptor => "descriptor",
+            Self::Thread => "thread",
+            Self::Memory => "memory",
+        }
+    }
+
     /// Loses something.
     pub(crate) fn lose(self) -> Result<()> {
         match self {
@@ -41,11 +51,7 @@ impl Leak {
 
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Descriptor => "descriptor",
-            Self::Thread => "thread",
-            Self::Memory => "memory",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -53,11 +59,7 @@ impl FromStr for Leak {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "descriptor" => Ok(Self::Descriptor),
-            "thread" => Ok(Self::Thread),
-            "memory" => Ok(Self::Memory),
-            _ => Err(format!("{text:?} is no leak; there are descriptor, thread, memory")),
-        }
+        let leak = Self::ALL.into_iter().find(|leak| leak.name() == text);
+        leak.ok_or_else(|| format!("{text:?} is no leak; there are {}", Self::ALL.map(Self::name).join(", ")))
     }
 }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if report.total().points == 0 {
+    if report.failure.is_none() && report.total().points == 0 {
         eprintln!("error: nothing was done, so nothing is shown: no call or moment is that far on");
         return ExitCode::FAILURE;
     }

@@ -167,7 +167,9 @@ async fn fill_up_and_go_on(disk: &Path, backend: Backend) {
     let store = open(disk, backend).await;
     let mut outcomes = Outcomes::default();
     fill(&store, "first", &sources, &mut outcomes, |outcomes| outcomes.available.len() >= 100).await;
-    fill(&store, "large", &sources, &mut outcomes, |outcomes| !outcomes.errored.is_empty()).await;
+    // Where the database is full before an index finds no room, none will.
+    let is_full = |outcomes: &Outcomes| !outcomes.errored.is_empty() || outcomes.refused.len() >= REFUSALS;
+    fill(&store, "large", &sources, &mut outcomes, is_full).await;
     fill(&store, "last", &sources, &mut outcomes, |outcomes| outcomes.refused.len() >= REFUSALS).await;
     check_while_full(&store, &sources, &mut outcomes).await;
     std::fs::remove_file(&ballast).unwrap();

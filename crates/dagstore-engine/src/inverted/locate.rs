@@ -62,7 +62,7 @@ pub(crate) async fn unavailable(core: &Core, cid: &RawCid, most: usize) -> Resul
 /// The inverted index, where it tells of every shard.
 fn complete(core: &Core) -> Result<&Inverted> {
     let inverted = core.inverted.as_ref().ok_or(Error::NoInvertedIndex)?;
-    if inverted.is_complete() { Ok(inverted) } else { Err(Error::InvertedIncomplete) }
+    inverted.check_complete().map(|()| inverted)
 }
 
 /// The shards that have the multihash, behind a registration number, and the number to go on behind; `None` when there are

@@ -8,9 +8,9 @@ use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPag
 use dagstore_engine::{Engine, Options, Parts};
 use dagstore_fs::RealFileSystem;
 use dagstore_index::conformance::KEY;
-use dagstore_index::{FsIndexRepo, IndexRepo, InvertedIndex};
-use dagstore_testkit::{HeldDatastore, cars};
-use dagstore_types::ShardState;
+use dagstore_index::{FINGERPRINT_BYTES, Fingerprint, FsIndexRepo, IndexRepo, InvertedIndex};
+use dagstore_testkit::{HeldDatastore, Wired, cars};
+use dagstore_types::{ShardRecord, ShardState, UnixMillis};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 
@@ -132,4 +132,59 @@ async fn what_a_collection_has_to_leave_is_told_with_the_cause() {
     let [kept] = &report.kept[..] else { panic!("{report:?}") };
     let (_, why) = kept.why.split_once(".idx").expect("it names the file");
     assert!(why.len() > 2, "no cause: {kept:?}");
+}
+
+#[tokio::test]
+async fn what_a_collection_leaves_is_told_once() {
+    let world = World::with_copies(None);
+    world.wire.put("a", Wired::new(world.car.bytes.clone(), 1));
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    engine.close().await.unwrap();
+    let files = world.copy_files();
+    let (sidecar, _) = files.iter().find(|(name, _)| name.ends_with(".meta")).unwrap();
+    // Nobody can tell any more whose these files are.
+    std::fs::write(world.copies.as_ref().unwrap().path().join(sidecar), "torn").unwrap();
+    let engine = world.open().await;
+    engine.resumed().await.unwrap();
+    let report = engine.gc().await.unwrap();
+    let mut told: Vec<_> = report.kept.iter().map(|kept| kept.what.clone()).collect();
+    told.sort();
+    assert_eq!(told, files.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+}
+
+/// A store with the shard "a", whose index was built twice, and nothing noted; and its inverted index.
+async fn open_rebuilt(world: &World) -> (Engine, InvertedIndex) {
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.rebuild_index("a").await.unwrap();
+    engine.gc().await.unwrap();
+    (engine, InvertedIndex::new(Arc::new(world.inverted.clone()), KEY))
+}
+
+/// The process ended between the new index and the rows of the old one, which is lost. The new one names other rows.
+#[tokio::test]
+async fn rows_of_a_lost_index_go_with_a_shard_that_a_later_attempt_had_indexed() {
+    let world = World::new();
+    let (engine, inverted) = open_rebuilt(&world).await;
+    let info = engine.info("a").unwrap();
+    engine.close().await.unwrap();
+    let old = [1, 2].map(|byte| Ok(Fingerprint([byte; FINGERPRINT_BYTES])));
+    inverted.add(info.registration, Box::new(old.into_iter())).await.unwrap();
+    let mut record = ShardRecord::new(info.key, URL.to_owned(), false, info.registration, UnixMillis(0));
+    (record.state, record.attempt) = (ShardState::Destroying, info.attempt);
+    world.put_record(&record).await;
+    let engine = world.open().await;
+    engine.resumed().await.unwrap();
+    engine.gc().await.unwrap();
+    assert_eq!((engine.shards().len(), world.inverted_rows().await), (0, 0));
+}
+
+/// A collection that looks through all rows is dear.
+#[tokio::test]
+async fn a_shard_that_was_available_is_destroyed_without_a_note() {
+    let world = World::new();
+    let (engine, inverted) = open_rebuilt(&world).await;
+    engine.destroy("a").await.unwrap();
+    assert_eq!((inverted.leftovers().await.unwrap().len(), world.inverted_rows().await), (0, 0));
 }

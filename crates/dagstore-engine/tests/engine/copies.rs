@@ -34,9 +34,8 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
     if let Error::Failed { source, .. } = error { Some(source.kind()) } else { None }
 }
 
-/// Evicts the copy of `a`, once it isn't open any more.
+/// Evicts the copy of `a`, which no accessor has open.
 async fn evict(engine: &Engine) {
-    until("nothing is open", || !engine.is_open(&"a".parse().unwrap())).await;
     engine.evict("a", false).await.unwrap();
 }
 
@@ -340,6 +339,26 @@ async fn without_a_copy_a_block_costs_a_piece() {
 }
 
 #[tokio::test]
+async fn what_is_kept_open_for_nobody_can_be_evicted() {
+    let car = car();
+    let world = world_with(&car);
+    let engine = world.open().await;
+    engine.register("a", "wire:a").await.unwrap();
+    let shard = engine.acquire("a").await.unwrap();
+    let in_use = engine.evict("a", false).await;
+    assert!(matches!(in_use, Err(Error::Copy { source: Copy::Kept { reason: Reason::InUse, .. }, .. })), "{in_use:?}");
+    drop(shard);
+    assert!(engine.is_open(&"a".parse().unwrap()) && engine.evict("a", false).await.unwrap() >= size(&car));
+
+    let (cid, _) = &car.blocks[40];
+    let shard = engine.acquire("a").await.unwrap();
+    shard.blockstore().get(cid).await.unwrap();
+    until("a piece is on disk", || engine.copies().iter().any(|copy| copy.info.done > 0)).await;
+    drop(shard);
+    assert!(engine.is_open(&"a".parse().unwrap()) && engine.evict("a", false).await.unwrap() > 0);
+}
+
+#[tokio::test]
 async fn a_shard_is_acquired_only_if_it_is_here() {
     let car = car();
     let world = world_with(&car);
@@ -458,7 +477,11 @@ async fn a_file_is_held_against_the_index_before_it_is_adopted() {
     let own = tempfile::NamedTempFile::new().unwrap();
     let mut other = car.bytes.clone();
     *other.last_mut().unwrap() ^= 1;
-    for wrong in [&other[..], &car.bytes[..car.bytes.len() - 1], &cars::numbered(64, 4096).bytes[..100], &[]] {
+    // Blocks that no index names, in the place of the last one.
+    let identity = [&[0x91, 0x10, 0x01, 0x55, 0x00, 0x86, 0x08][..], &[0; 2060]].concat();
+    let lacking = [&car.bytes[..car.bytes.len() - 2 * identity.len()], &identity, &identity].concat();
+    for wrong in [&other[..], &lacking, &car.bytes[..car.bytes.len() - 1], &cars::numbered(64, 4096).bytes[..100], &[]]
+    {
         std::fs::write(own.path(), wrong).unwrap();
         let refused = engine.adopt("a", own.path()).await.unwrap_err();
         assert!(matches!(refused, Error::Copy { source: Copy::Unfit { .. }, .. }), "{refused:?}");

@@ -25,6 +25,23 @@ async fn a_row_of_the_highest_number_is_kept_and_leaves_numbers_to_give_out() {
     assert_eq!(row.unwrap(), "garbage", "it was overwritten");
 }
 
+/// A number that is given out twice would be the end of the record that has it.
+#[tokio::test]
+async fn a_counter_that_was_lost_gives_no_number_out_again() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.close().await.unwrap();
+    world.datastore.delete(META, b"next-registration").await.unwrap();
+    let engine = world.open().await;
+    engine.register("b", URL).await.unwrap();
+    engine.close().await.unwrap();
+    let engine = world.open().await;
+    for key in ["a", "b"] {
+        read_all(&engine, key, &world.car).await;
+    }
+}
+
 #[tokio::test]
 async fn a_counter_without_numbers_to_give_out_is_refused() {
     let world = World::new();

@@ -44,7 +44,6 @@ async fn closed(engine: &Engine, key: &str) {
 }
 
 async fn evict(engine: &Engine, key: &str) {
-    closed(engine, key).await;
     engine.evict(key, false).await.unwrap();
 }
 

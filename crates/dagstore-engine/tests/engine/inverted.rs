@@ -1,15 +1,17 @@
 //! Which shards have a block: told when they are Available, and not before or after.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 
 use dagstore_car::RawCid;
 use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, ErrorClass, Namespace};
 use dagstore_engine::{Engine, Error, Options, Parts};
-use dagstore_fs::OwnName;
-use dagstore_index::IndexRepo;
+use dagstore_fs::{OwnName, RealFileSystem};
+use dagstore_index::conformance::KEY;
+use dagstore_index::{FsIndexRepo, IndexRepo};
 use dagstore_testkit::cars;
-use dagstore_types::{Attempt, Registration, ShardKey, ShardState};
-use futures_util::{StreamExt, TryStreamExt};
+use dagstore_types::{Attempt, Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use super::support::*;
 
@@ -142,6 +144,69 @@ async fn a_datastore_without_rows_is_filled_from_the_indices() {
     assert_eq!(shards_with(&engine, root).await, ["a", "b"]);
     drop(engine.acquire("lost").await.unwrap());
     assert_eq!(shards_with(&engine, root).await, ["a", "b", "lost"]);
+}
+
+/// What an index that can't be read keeps back are the rows, and nothing else.
+#[tokio::test]
+async fn what_was_left_unfinished_does_not_wait_for_the_rows_of_others() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let repo = Arc::new(FsIndexRepo::open(Arc::new(RealFileSystem), folder.path(), KEY).unwrap());
+    let parts = || Parts { index_repo: repo.clone(), ..world.parts() };
+    let engine = Engine::open(Parts { inverted: None, ..parts() }, Options::default()).await.unwrap();
+    for key in ["a", "c"] {
+        engine.register(key, URL).await.unwrap();
+    }
+    let name = OwnName::new(&ShardKey::new("a").unwrap(), Registration(1), Attempt(1));
+    engine.close().await.unwrap();
+    let index = folder.path().join(format!("{name}.idx"));
+    std::fs::remove_file(&index).unwrap();
+    std::fs::create_dir(&index).unwrap();
+    let key = ShardKey::new("b").unwrap();
+    world.put_record(&ShardRecord::new(key, URL.to_owned(), false, Registration(3), UnixMillis(0))).await;
+
+    let engine = Engine::open(parts(), Options::default()).await.unwrap();
+    until("the other shard is Available", || engine.info("b").unwrap().state == ShardState::Available).await;
+    let report = answered("nobody waits for the rows for ever", engine.resumed()).await.unwrap();
+    assert_eq!((report.interrupted, report.available), (1, 1));
+    let told = engine.locate(&world.car.roots[0]).next().await;
+    assert!(matches!(&told, Some(Err(Error::InvertedWaits { key, .. })) if key.as_str() == "a"), "{told:?}");
+    assert_eq!(world.inverted_rows().await, 2 * world.car.blocks.len(), "the others have theirs");
+    std::fs::remove_dir(&index).unwrap();
+    let is_made = || !matches!(engine.locate(&world.car.roots[0]).next().now_or_never(), Some(Some(Err(_))));
+    until("the rows are made", is_made).await;
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["c", "b"]);
+    read_all(&engine, "a", &world.car).await;
+    assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["a", "c", "b"]);
+}
+
+/// Whoever acquires it builds its index, and so it isn't to be passed over.
+#[tokio::test]
+async fn a_shard_whose_index_is_lost_again_is_told() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.keep_open = 0).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    for _ in 0..2 {
+        let [name] = world.index_repo.list().unwrap()[..] else { panic!("one shard, one index") };
+        assert!(world.index_repo.remove(name).unwrap());
+        assert_eq!(shards_with(&engine, &world.car.roots[0]).await, ["a"]);
+        read_all(&engine, "a", &world.car).await;
+    }
+}
+
+/// What can't be read any more must not keep a shard from being given up.
+#[tokio::test]
+async fn a_shard_whose_index_a_newer_program_has_made_can_be_destroyed() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let repo = Arc::new(FsIndexRepo::open(Arc::new(RealFileSystem), folder.path(), KEY).unwrap());
+    let parts = Parts { index_repo: repo.clone(), ..world.parts() };
+    let engine = Engine::open(parts, Options::default()).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let [name] = repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    make_newer(&folder.path().join(format!("{name}.idx")));
+    assert!(matches!(repo.open(name), Err(dagstore_index::Error::NewerVersion { .. })));
+    engine.destroy("a").await.unwrap();
+    engine.gc().await.unwrap();
+    assert_eq!((repo.list().unwrap().len(), world.inverted_rows().await), (0, 0));
 }
 
 /// The index of the first content is lost, and the source changes: only a look through all rows finds what is left.

@@ -8,6 +8,7 @@ mod copies;
 mod crash;
 mod damage;
 mod dropped;
+mod dropping;
 mod endings;
 mod far;
 mod far_model;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dagstore_datastore::ErrorClass;
 use dagstore_engine::{Engine, Error};
-use dagstore_types::ShardState;
+use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
 
 use super::support::*;
 
@@ -34,6 +34,21 @@ async fn requests_are_answered_while_a_fact_waits_to_be_written() {
     world.datastore.heal();
     until("the fact is written", || engine.info("a").unwrap().state == ShardState::Available).await;
     read_all(&engine, "a", &world.car).await;
+}
+
+/// Who resumes a store on a disk that is full learns that it isn't done.
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_taken_up_for_want_of_writing_is_told() {
+    let world = World::new();
+    world.open().await.close().await.unwrap();
+    let key = ShardKey::new("a").unwrap();
+    world.put_record(&ShardRecord::new(key, URL.to_owned(), false, Registration(1), UnixMillis(0))).await;
+    world.datastore.fail_writes(ErrorClass::Transient, 0, u64::MAX);
+    let engine = world.open().await;
+    let report = answered("the report", engine.resumed()).await.unwrap();
+    assert_eq!((report.interrupted, report.unsettled), (1, 1));
+    world.datastore.heal();
+    until("it goes on", || engine.info("a").unwrap().state == ShardState::Available).await;
 }
 
 #[tokio::test(start_paused = true)]

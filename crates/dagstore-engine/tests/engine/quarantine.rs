@@ -11,7 +11,7 @@ use dagstore_testkit::HeldDatastore;
 use dagstore_types::{Registration, ShardState};
 use futures_util::StreamExt;
 
-use super::dropped::steady_world;
+use super::dropping::steady_world;
 use super::support::*;
 
 /// The only row of a shard.

@@ -1,7 +1,11 @@
 //! Indices that are built anew on request.
 
-use dagstore_engine::{Engine, Error, Verify};
-use dagstore_index::IndexRepo;
+use std::sync::Arc;
+
+use dagstore_engine::{Engine, Error, Options, Parts, Verify};
+use dagstore_fs::RealFileSystem;
+use dagstore_index::conformance::KEY;
+use dagstore_index::{FsIndexRepo, IndexRepo};
 use dagstore_testkit::cars;
 use dagstore_types::{Attempt, ErrorKind, ShardState};
 
@@ -35,6 +39,25 @@ async fn what_is_wrong_with_the_indices_is_mended() {
         assert_eq!(world.inverted_rows().await, world.car.blocks.len());
         assert_eq!(names(&found(&engine, Verify::Data).await.0), [""; 0], "after opening again");
     }
+}
+
+/// Nobody can acquire the shard, nor recover it: it is Available.
+#[tokio::test]
+async fn an_index_that_can_not_be_read_is_built_anew() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let repo = Arc::new(FsIndexRepo::open(Arc::new(RealFileSystem), folder.path(), KEY).unwrap());
+    let mut options = Options::default();
+    options.keep_open = 0;
+    let engine = Engine::open(Parts { index_repo: repo.clone(), ..world.parts() }, options).await.unwrap();
+    engine.register("a", URL).await.unwrap();
+    let [name] = repo.list().unwrap()[..] else { panic!("one shard, one index") };
+    make_newer(&folder.path().join(format!("{name}.idx")));
+    let refused = engine.acquire("a").await.unwrap_err();
+    assert!(matches!(refused, Error::Failed { .. }), "{refused:?}");
+    engine.rebuild_index("a").await.unwrap();
+    read_all(&engine, "a", &world.car).await;
+    engine.gc().await.unwrap();
+    assert_eq!((repo.list().unwrap().len(), world.inverted_rows().await), (1, world.car.blocks.len()));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use dagstore_types::{ErrorKind, ShardState};
 use futures_util::TryStreamExt;
 
 use super::support::*;
+use super::verifying::{found, names};
 
 /// The block whose bytes change.
 const BAD: usize = 20;
@@ -77,6 +78,23 @@ async fn a_verification_gives_a_damaged_copy_up() {
         let shard = engine.acquire("a").await.unwrap();
         let steps: Vec<_> = engine.verify(&shard, Verify::Data).try_collect().await.unwrap();
         assert_eq!(steps.iter().map(|step| step.findings.len()).sum::<usize>(), wrong);
+    }
+}
+
+/// What follows the damage can't be looked at in it.
+#[tokio::test]
+async fn a_verification_gives_a_copy_up_whose_sections_can_not_be_told_apart() {
+    let car = car();
+    let (world, engine) = with_rot(&car).await;
+    let shard = engine.acquire("a").await.unwrap();
+    let entries: Vec<_> = shard.blockstore().blocks().try_collect().await.unwrap();
+    drop(shard);
+    let mut bytes = std::fs::read(copy(&world)).unwrap();
+    let length = usize::try_from(entries[BAD].offset).unwrap();
+    bytes[length..length + 2].fill(0xff);
+    std::fs::write(copy(&world), bytes).unwrap();
+    for wrong in [vec!["unreadable"], vec![]] {
+        assert_eq!(names(&found(&engine, Verify::Data).await.0), wrong);
     }
 }
 

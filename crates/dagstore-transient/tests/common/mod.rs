@@ -42,6 +42,9 @@ pub(crate) struct Manners {
     pub(crate) read_panics: bool,
 }
 
+/// How long anything may take to happen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A remote source.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -295,7 +298,9 @@ pub(crate) fn only(directory: &Path, extension: &str) -> std::path::PathBuf {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..120_000 {
+    // Of the world's time, not of a runtime's that may stand still or fly.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < PATIENCE {
         if is_so() {
             return;
         }

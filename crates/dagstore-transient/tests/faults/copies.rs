@@ -8,7 +8,7 @@ use dagstore_fs::OwnName;
 use dagstore_transient::{CopyState, Error, Reason};
 use dagstore_types::{Attempt, Registration, ShardKey};
 
-use crate::common::{Source, content, files, mount, name, only, open, read, until};
+use crate::common::{Seen, Source, content, files, mount, name, only, open, read, until};
 
 #[tokio::test]
 async fn fault_09_a_copy_that_was_cut_or_emptied_is_not_believed() {
@@ -53,8 +53,10 @@ async fn fault_09_what_is_on_disk_of_a_fetch_is_held_against_its_checksum() {
     let mut bytes = std::fs::read(&partial).unwrap();
     bytes[500..600].fill(0);
     std::fs::write(&partial, bytes).unwrap();
-    let error = copies.fetch(name(1), mount(&source), None, None).await.err();
+    let seen = Seen::default();
+    let error = copies.fetch(name(1), mount(&source), None, Some(seen.observer())).await.err();
     assert!(matches!(error, Some(Error::Damaged { .. })), "zeros in a partial copy: {error:?}");
+    assert!(seen.bytes().is_empty(), "what can't be unseen was shown before it was checked");
     assert_eq!(read(&copies.fetch(name(1), mount(&source), None, None).await.unwrap()), data);
 }
 
