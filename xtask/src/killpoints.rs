@@ -19,7 +19,7 @@ pub(crate) fn program(needs_rocksdb: bool) -> Program {
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// How many rounds, spread evenly over all moments.
+    /// How many rounds. The moments take turns, in the order of docs/killpoints.md: few rounds have the first ones only.
     #[arg(long, default_value_t = 1000)]
     rounds: u64,
     /// The seed of all choices; one of the moment where none is given.

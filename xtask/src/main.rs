@@ -112,7 +112,7 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Plants faults in different layers, to see that simulations, loops and fuzz targets find them; each takes minutes.
+    /// Plants faults in different layers, to see that simulation, loops and orders of threads find them; each takes minutes.
     Harness {
         /// Only what is planted there, `quota` for instance.
         #[arg(long)]

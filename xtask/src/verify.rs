@@ -57,14 +57,14 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     let lean = simulate::without(selection.lean());
     steps.tests("tests, lean crates", || test::stage(workspace, &lean, &[]));
     steps.tests("engine, other backends", || backends::stage(workspace, &lean, &backends::LEAN));
-    let no_fuzzing = fuzz::missing();
-    let fuzzes = mode != Mode::Lean && no_fuzzing.is_none();
-    steps.step("building what looks for faults", || build_share(workspace, fuzzes));
+    // Nothing where it isn't asked for, and else what is missing for it, if anything is.
+    let fuzzing = (mode != Mode::Lean).then(fuzz::missing);
+    steps.step("building what looks for faults", || build_share(workspace, fuzzing == Some(None)));
     steps.tests("simulation", || simulate::stage(workspace));
     steps.tests("orders of threads", || concurrency::stage(workspace, None));
-    match no_fuzzing.filter(|_| mode != Mode::Lean) {
-        Some(reason) => steps.skip("fuzzing", &reason),
-        None if fuzzes => steps.tests("fuzzing", || fuzz::stage(workspace)),
+    match fuzzing {
+        Some(Some(reason)) => steps.skip("fuzzing", &reason),
+        Some(None) => steps.tests("fuzzing", || fuzz::stage(workspace)),
         None => {}
     }
     if mode == Mode::CompleteWithSetup {

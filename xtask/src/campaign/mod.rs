@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 use stages::{Outcome, Share, Stage};
 
 pub(crate) use figures::{Entry, Ledger};
-pub(crate) use stages::{FUZZ, KILLLOOPS, LOOPS, SIMULATE, STAGES};
+pub(crate) use stages::{FAULTS, FUZZ, KILLLOOPS, LOOPS, SIMULATE, STAGES, plant_figure};
 
 /// A stage that would get less isn't run.
 const SHORTEST: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::figures::{self, Entry, Ledger};
+use crate::faults::Plant;
 use crate::killpoints::{self, OUTSIDE_EVERY};
 use crate::workspace::Workspace;
 use crate::{concurrency, faults, fuzz, setup, simulate, soak, world};
@@ -51,6 +52,7 @@ pub(crate) const SIMULATE: &str = "simulate";
 pub(crate) const KILLLOOPS: [&str; 2] = ["killloop-redb", "killloop-rocksdb"];
 pub(crate) const LOOPS: [&str; 2] = ["errors", "cuts"];
 pub(crate) const FUZZ: &str = "fuzz";
+pub(crate) const FAULTS: &str = "faults";
 
 /// All of them, in the order in which they are run.
 pub(crate) const STAGES: [Stage; 9] = [
@@ -104,7 +106,7 @@ pub(crate) const STAGES: [Stage; 9] = [
         run: soaking,
     },
     Stage { name: "orders", share: 2, is_whole: false, missing: nothing, build: concurrency::build, run: ordering },
-    Stage { name: "faults", share: 3, is_whole: false, missing: nothing, build: |_| Ok(()), run: planting },
+    Stage { name: FAULTS, share: 3, is_whole: false, missing: nothing, build: |_| Ok(()), run: planting },
 ];
 
 /// How many steps the simulation runs from one seed: so many are soon run again.
@@ -144,7 +146,7 @@ fn simulation(share: &Share<'_>) -> Result<Outcome> {
         let mut command = simulate::program(share.workspace)?;
         command.args(["--seed", &seed, "--steps", &steps]);
         let again = format!("cargo xtask simulate --seed {seed} --steps {steps}");
-        let outcome = run_program(share, command, again)?;
+        let outcome = run_program(share, command, |_| again)?;
         all.add(outcome.figures);
         failure = outcome.failure;
     }
@@ -157,12 +159,11 @@ fn killing(share: &Share<'_>, stage: &str, backend: &str) -> Result<Outcome> {
     let begin = share.ledger.figure(stage, "rounds").to_string();
     command.args(["--backend", backend, "--seed", KILL_SEED, "--begin", &begin, "--outside-every", OUTSIDE_EVERY]);
     command.args(["--rounds", "1000000000", "--seconds", &share.lasts.as_secs().to_string()]);
-    let Outcome { figures, failure } = run_program(share, command, String::new())?;
-    // The round that failed isn't counted, nor is one that was run beside it.
-    let rounds = figures.get("rounds").copied().unwrap_or_default() + 10;
-    let again =
-        format!("cargo xtask killloop --backend {backend} --seed {KILL_SEED} --rounds {rounds} -- --begin {begin}");
-    Ok(Outcome { figures, failure: failure.map(|_| again) })
+    run_program(share, command, |figures| {
+        // The round that failed isn't counted, nor is one that was run beside it.
+        let rounds = figures.get("rounds").copied().unwrap_or_default() + 10;
+        format!("cargo xtask killloop --backend {backend} --seed {KILL_SEED} --rounds {rounds} -- --begin {begin}")
+    })
 }
 
 /// One quarter after the other, from the one on that comes behind the last.
@@ -177,7 +178,7 @@ fn looping(share: &Share<'_>, name: &'static str) -> Result<Outcome> {
         let mut command = world::PROGRAM.command(share.workspace)?;
         command.args([name, "--stride", &stride, "--seed", &seed]);
         let again = format!("cargo xtask {name} --stride {stride} --seed {seed}");
-        let outcome = run_program(share, command, again)?;
+        let outcome = run_program(share, command, |_| again)?;
         all.add(outcome.figures);
         failure = outcome.failure;
         quarters += 1;
@@ -195,7 +196,7 @@ fn soaking(share: &Share<'_>) -> Result<Outcome> {
     let (mut command, seed) = (soak::PROGRAM.command(share.workspace)?, simulate::seed().to_string());
     let seconds = share.lasts.as_secs().to_string();
     command.args(["--seed", &seed, "--seconds", &seconds]);
-    run_program(share, command, format!("cargo xtask soak --seed {seed} --for {seconds}s"))
+    run_program(share, command, |_| format!("cargo xtask soak --seed {seed} --for {seconds}s"))
 }
 
 /// So many orders at a time, each time others.
@@ -212,24 +213,40 @@ fn ordering(share: &Share<'_>) -> Result<Outcome> {
     Ok(Outcome { figures: BTreeMap::from([("orders of each check".to_owned(), tried)]), failure })
 }
 
-/// One plant after the other, from the one on that comes behind the last.
+/// One plant after the other, first those that were planted least often.
 fn planting(share: &Share<'_>) -> Result<Outcome> {
-    let (begun, count) = (Instant::now(), faults::count()?);
-    let mut planted = 0;
+    let (begun, plants) = (Instant::now(), faults::plants()?);
+    let mut figures = BTreeMap::new();
     let mut failure = None;
-    while failure.is_none() && (begun.elapsed() < share.lasts || planted == 0) {
-        let nth = share.ledger.figure("faults", "planted") + planted;
-        let nth = usize::try_from(nth)? % count.max(1);
-        let (test, is_red) = faults::plant_nth(share.workspace, nth)?;
-        planted += 1;
-        let number = test.split("::fault_").nth(1).and_then(|rest| rest.get(..2)).unwrap_or_default();
-        failure = (!is_red).then(|| format!("cargo xtask faults --plant {number} (for {test})"));
+    while failure.is_none() && (begun.elapsed() < share.lasts || figures.is_empty()) {
+        let before = |plant: &&Plant| {
+            let name = plant_figure(plant);
+            share.ledger.figure(FAULTS, &name) + figures.get(&name).copied().unwrap_or_default()
+        };
+        let plant = plants.iter().min_by_key(before).context("there is nothing to plant")?;
+        if faults::plant_one(share.workspace, plant)? {
+            *figures.entry(plant_figure(plant)).or_default() += 1;
+            *figures.entry("planted and seen".to_owned()).or_default() += 1;
+        } else {
+            let number = plant.test.split("::fault_").nth(1).and_then(|rest| rest.get(..2)).unwrap_or_default();
+            failure = Some(format!("cargo xtask faults --plant {number} (for {})", plant.test));
+        }
     }
-    Ok(Outcome { figures: BTreeMap::from([("planted".to_owned(), planted)]), failure })
+    Ok(Outcome { figures, failure })
 }
 
-/// Runs a program that writes its figures down, whether or not it finds something.
-fn run_program(share: &Share<'_>, mut command: Command, again: String) -> Result<Outcome> {
+/// The name of the figure that says how often this was planted, and its test has failed.
+pub(crate) fn plant_figure(plant: &Plant) -> String {
+    format!("plant: {}: {}", plant.test, plant.what)
+}
+
+/// Runs a program that writes its figures down, whether or not it finds something. `again` tells of the figures what shows a
+/// failure again.
+fn run_program(
+    share: &Share<'_>,
+    mut command: Command,
+    again: impl FnOnce(&BTreeMap<String, u64>) -> String,
+) -> Result<Outcome> {
     let folder = share.workspace.target_folder()?.join("xtask");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = folder.join(format!("figures-{}", std::process::id()));
@@ -237,5 +254,7 @@ fn run_program(share: &Share<'_>, mut command: Command, again: String) -> Result
     // A program that couldn't even begin has none.
     let text = fs::read_to_string(&file).unwrap_or_default();
     let _ = fs::remove_file(&file);
-    Ok(Outcome { figures: figures::parse(&text)?, failure: (!status.success()).then_some(again) })
+    let figures = figures::parse(&text)?;
+    let failure = (!status.success()).then(|| again(&figures));
+    Ok(Outcome { figures, failure })
 }

@@ -47,7 +47,7 @@ pub(crate) fn pages(root: &Path) -> Result<Vec<Page>> {
 ///
 /// When the list of what is planted can't be read.
 pub(crate) fn reliability(ledger: &Ledger) -> Result<Page> {
-    Ok(Page { path: "docs/reliability.md", text: reliability::page(ledger, &trials()?) })
+    Ok(Page { path: "docs/reliability.md", text: reliability::page(ledger, &trials()?, &crate::faults::faults()?) })
 }
 
 /// Writes the pages.

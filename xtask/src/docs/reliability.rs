@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::campaign::{Entry, FUZZ, KILLLOOPS, LOOPS, Ledger, SIMULATE, STAGES};
+use crate::campaign::{Entry, FAULTS, FUZZ, KILLLOOPS, LOOPS, Ledger, SIMULATE, STAGES, plant_figure};
 use crate::docs::markdown;
+use crate::faults::{Fault, Plant};
 use crate::harness::Trial;
 
 const INTRODUCTION: &str = include_str!("reliability/introduction.md");
@@ -14,7 +15,7 @@ const FOUND: &str = include_str!("reliability/found.md");
 const LEAST_KILLS: u64 = 50;
 
 /// All of `docs/reliability.md`.
-pub(crate) fn page(ledger: &Ledger, trials: &[Trial]) -> String {
+pub(crate) fn page(ledger: &Ledger, trials: &[Trial], faults: &[Fault]) -> String {
     let mut text = format!("{INTRODUCTION}\n## Figures of all campaigns\n\n");
     text.push_str(&markdown::table(
         &["stage", "runs", "time", "commit", "what", "what shows a failure"],
@@ -34,9 +35,23 @@ pub(crate) fn page(ledger: &Ledger, trials: &[Trial]) -> String {
     }
     let heads = ["executions", "seconds"];
     text.push_str(&parts(ledger, FUZZ, "Fuzz targets", "target", &["executions: ", "seconds: "], &heads));
+    text.push_str(&original(ledger, faults));
     text.push_str(&planted(trials));
     let _ = write!(text, "\n{FOUND}");
     text
+}
+
+/// How many faults of the original were planted by campaigns, in all the ways in which they come back.
+fn original(ledger: &Ledger, faults: &[Fault]) -> String {
+    let is_planted = |plant: &Plant| ledger.figure(FAULTS, &plant_figure(plant)) > 0;
+    let ways = faults.iter().flat_map(|fault| &fault.plants);
+    let planted = ways.clone().filter(|plant| is_planted(plant)).count();
+    let whole = faults.iter().filter(|fault| fault.plants.iter().all(is_planted)).count();
+    format!(
+        "\n## Faults of the original\n\nOf {} faults, which come back in {} ways, campaigns have planted {whole} in all their ways, {planted} ways at least once, and seen each red.\n",
+        faults.len(),
+        ways.count(),
+    )
 }
 
 /// What was planted in different layers, and what has found it.
@@ -135,8 +150,9 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{grouped, page};
-    use crate::campaign::Ledger;
+    use super::{FAULTS, grouped, page, plant_figure};
+    use crate::campaign::{Entry, Ledger};
+    use crate::faults::faults;
 
     #[test]
     fn numbers_are_grouped() {
@@ -144,12 +160,28 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_is_planted_when_it_was_in_all_its_ways() {
+        let faults = faults().unwrap();
+        let fault = faults.iter().find(|fault| fault.plants.len() == 2).unwrap();
+        let mut ledger = Ledger::default();
+        for (planted, told) in
+            [(1, "0 in all their ways, 1 ways at least"), (2, "1 in all their ways, 2 ways at least")]
+        {
+            let figures = fault.plants[..planted].iter().map(|plant| (plant_figure(plant), 1)).collect();
+            ledger.0.insert(FAULTS.to_owned(), Entry { figures, ..Entry::default() });
+            let page = page(&ledger, &[], &faults);
+            assert!(page.contains(told), "{told:?} is missing in\n{page}");
+        }
+    }
+
+    #[test]
     fn what_was_not_run_says_so() {
-        let empty = page(&Ledger::default(), &[]);
+        let faults = faults().unwrap();
+        let empty = page(&Ledger::default(), &[], &faults);
         assert!(empty.contains("| `killloop-redb` | 0 | –") && !empty.contains("`killloop-redb`:"));
         let text = "[killloop-redb]\nruns = 1\nseconds = 61\ncommit = 'c'\n[killloop-redb.figures]\nrounds = 51\n'kill: a' = 50\n'kill: b' = 1\n";
         let ledger: Ledger = toml::from_str(text).unwrap();
-        let page = page(&ledger, &[]);
+        let page = page(&ledger, &[], &faults);
         for wanted in [
             "2 moments, of each of which at least 50 kills are wanted; 1 have fewer.",
             "| `a` | 50 | – |",

@@ -59,34 +59,30 @@ pub(crate) fn run(workspace: &Workspace, what: What) -> Result<bool> {
 ///
 /// When the list can't be read or the workspace can't be copied.
 pub(crate) fn plant_some(workspace: &Workspace) -> Result<Tally> {
-    let faults = faults()?;
-    let plants: Vec<&Plant> = faults.iter().flat_map(|fault| &fault.plants).collect();
+    let plants = plants()?;
     let chosen = choice::choose(choice::seed(workspace), plants.len(), CHOSEN);
-    let chosen: Vec<&Plant> = chosen.into_iter().filter_map(|at| plants.get(at).copied()).collect();
+    let chosen: Vec<&Plant> = chosen.into_iter().filter_map(|at| plants.get(at)).collect();
     plant_all(workspace, &chosen)
 }
 
-/// How many ways there are in which a fault comes back.
+/// The ways in which faults come back, in the order of the list.
 ///
 /// # Errors
 ///
 /// When the list can't be read.
-pub(crate) fn count() -> Result<usize> {
-    Ok(faults()?.iter().map(|fault| fault.plants.len()).sum())
+pub(crate) fn plants() -> Result<Vec<Plant>> {
+    Ok(faults()?.into_iter().flat_map(|fault| fault.plants).collect())
 }
 
-/// Plants one of them, by its place in the list, and returns the name of the test that must fail; `false` where it didn't.
+/// Plants one of them; `false` where its test didn't fail.
 ///
 /// # Errors
 ///
-/// When the list can't be read or the workspace can't be copied.
-pub(crate) fn plant_nth(workspace: &Workspace, nth: usize) -> Result<(String, bool)> {
-    let faults = faults()?;
-    let plants: Vec<&Plant> = faults.iter().flat_map(|fault| &fault.plants).collect();
-    let Some(plant) = plants.get(nth) else { bail!("there are {} plants, and none is number {nth}", plants.len()) };
+/// When the workspace can't be copied.
+pub(crate) fn plant_one(workspace: &Workspace, plant: &Plant) -> Result<bool> {
     let tally = plant_all(workspace, &[plant])?;
     tally.print_details();
-    Ok((plant.test.clone(), tally.is_success()))
+    Ok(tally.is_success())
 }
 
 /// Plants them one by one. Each counts as a test that has passed where its own test has failed.
