@@ -172,7 +172,10 @@ async fn write_or_refuse(
         let name = core.datastore.name();
         let error = Error::failed(name, "write", ErrorClass::Transient, "it has not answered for a long time");
         tracing::error!(%error, "the datastore hangs");
-        core.shared.commits.set_degraded(Some(error));
+        // What it said before tells more, and is why it takes so long as a rule.
+        if core.shared.commits.degraded().is_none() {
+            core.shared.commits.set_degraded(Some(error));
+        }
         tell_all(core, waiting(), &Event::NotSynced);
         let (cells, numbers) = core.shared.commits.take_waiting();
         numbers.answer(false);

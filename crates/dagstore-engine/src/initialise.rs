@@ -33,6 +33,8 @@ enum End {
     Nothing,
     /// The source isn't ready: the shard goes to those that wait for theirs.
     NotReady,
+    /// The datastore refused to count the start. Whoever waited has been told so.
+    NotCounted,
     /// The work was begun.
     Worked(Attempt, Result<Done, ShardError>),
 }
@@ -132,6 +134,7 @@ async fn run(
     match end {
         End::Nothing => {}
         End::NotReady => core.thawing.push(cell, registration),
+        End::NotCounted => core.spawn(go_to_the_end_of_the_line(core.clone(), cell, registration)),
         // A shard that is being destroyed takes no notice of it, and one whose store closes begins again later.
         End::Worked(attempt, _) if task.is_cancelled() => {
             core.tell(&cell, Event::Interrupted { registration, attempt, now });
@@ -147,6 +150,13 @@ async fn run(
         }
     }
     start_next(&core);
+}
+
+/// Has a shard begin later, without the room that it had: those behind it would wait for ever, and not be told why.
+async fn go_to_the_end_of_the_line(core: Arc<Core>, cell: Arc<Cell>, registration: Registration) {
+    if core.unless_closed(tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE)).await.is_ok() {
+        enqueue(&core, &cell, registration);
+    }
 }
 
 /// Waits for room and counts the attempt, in this order: an attempt that only waited is none. Then works.
@@ -174,7 +184,10 @@ async fn attempt(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration,
     } else if starting.is_some() {
         fetching = room_in(&core.fetching, task).await;
     }
-    let Some(attempt) = begin(core, cell, registration, task).await else { return End::Nothing };
+    let attempt = match begin(core, cell, registration, task).await {
+        Ok(attempt) => attempt,
+        Err(end) => return end,
+    };
     let name = OwnName::new(cell.key(), registration, attempt);
     let work = async {
         let place = place?;
@@ -246,28 +259,24 @@ async fn look(core: &Core, place: &Place) -> Look {
     }
 }
 
-/// Counts the attempt. `None` when there is nothing to do any more.
-async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, task: &Task) -> Option<Attempt> {
-    loop {
-        if task.is_cancelled() || core.is_closed() {
-            return None;
-        }
-        let now = core.now();
-        let next = cell.with(|state| state.shard.record().and_then(|record| record.attempt.next()));
-        let answer = core.ask(cell, |waiter| Event::Initialize { waiter, registration, now }).await;
-        match answer {
-            Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => return Some(attempt),
-            Ok(Some(Reply::Answer(Answer::Refused(Refusal::NotDurable)))) => {
-                task.unless_cancelled(tokio::time::sleep(PAUSE_WHEN_NOT_DURABLE)).await?;
+/// Counts the attempt, or says how the task ends without one.
+async fn begin(core: &Arc<Core>, cell: &Arc<Cell>, registration: Registration, task: &Task) -> Result<Attempt, End> {
+    if task.is_cancelled() || core.is_closed() {
+        return Err(End::Nothing);
+    }
+    let now = core.now();
+    let next = cell.with(|state| state.shard.record().and_then(|record| record.attempt.next()));
+    let answer = core.ask(cell, |waiter| Event::Initialize { waiter, registration, now }).await;
+    match answer {
+        Ok(Some(Reply::Answer(Answer::Begin(attempt)))) => Ok(attempt),
+        Ok(Some(Reply::Answer(Answer::Refused(Refusal::NotDurable)))) => Err(End::NotCounted),
+        Ok(_) => Err(End::Nothing),
+        Err(_) => {
+            // The store closes. Where the start is counted all the same, it was survived.
+            if let Some(attempt) = next {
+                core.tell(cell, Event::Interrupted { registration, attempt, now });
             }
-            Ok(_) => return None,
-            Err(_) => {
-                // The store closes. Where the start is counted all the same, it was survived.
-                if let Some(attempt) = next {
-                    core.tell(cell, Event::Interrupted { registration, attempt, now });
-                }
-                return None;
-            }
+            Err(End::Nothing)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ struct Shared {
     rows: AtomicU64,
     synced: AtomicU64,
     reopened: AtomicU64,
+    reopening_takes: Mutex<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,11 @@ impl FaultyDatastore {
     /// Fails every second write from now on.
     pub fn fail_every_second_write(&self, class: ErrorClass) {
         *self.shared.alternating.lock() = Some((class, false));
+    }
+
+    /// Takes so long from now on to be reopened.
+    pub fn reopening_takes(&self, time: Duration) {
+        *self.shared.reopening_takes.lock() = time;
     }
 
     /// Panics at the next write, once.
@@ -154,6 +161,10 @@ impl Datastore for FaultyDatastore {
 
     async fn reopen(&self) -> Result<()> {
         self.shared.reopened.fetch_add(1, Ordering::Relaxed);
+        let time = *self.shared.reopening_takes.lock();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
         self.inner.reopen().await
     }
 

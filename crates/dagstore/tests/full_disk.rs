@@ -26,6 +26,9 @@ const AT_ONCE: usize = 8;
 /// How many refusals of records are waited for.
 const REFUSALS: usize = 3 * AT_ONCE;
 
+/// How many refusals may be for a write that was slow, as on a busy machine, and not for the disk.
+const SLOW: usize = 2 * AT_ONCE;
+
 /// What became of the shards that were registered.
 #[derive(Debug, Default)]
 struct Outcomes {
@@ -34,22 +37,30 @@ struct Outcomes {
     errored: Vec<String>,
     /// Refused, because its record found no room. It may be there all the same.
     refused: Vec<String>,
+    /// As many of those were refused before the datastore said why.
+    slow: usize,
 }
 
 impl Outcomes {
-    /// Notes what became of a shard. Every refusal must be one that tells why.
+    /// Notes what became of a shard. Nearly every refusal must be one that tells why.
     fn note(&mut self, key: &str, registered: Result<(), Error>) {
         let list = match registered {
             Ok(()) => &mut self.available,
             Err(Error::Failed { source, .. }) if source.kind() == ErrorKind::Storage => &mut self.errored,
             Err(Error::NotDurable { source, .. }) => {
-                let source = source.expect("the datastore has said what is wrong");
-                assert!(source.to_string().contains("make room"), "{source}");
+                let tells = source.as_ref().is_some_and(|source| source.to_string().contains("make room"));
+                self.slow += usize::from(!tells);
+                assert!(self.slow <= SLOW, "it isn't told what is wrong: {source:?}");
                 &mut self.refused
             }
             Err(other) => panic!("{key}: {other:?}"),
         };
         list.push(key.to_owned());
+    }
+
+    /// Whether the datastore has said often enough that it has no room for records.
+    fn says_full(&self) -> bool {
+        self.refused.len() - self.slow >= REFUSALS
     }
 }
 
@@ -168,9 +179,11 @@ async fn fill_up_and_go_on(disk: &Path, backend: Backend) {
     let mut outcomes = Outcomes::default();
     fill(&store, "first", &sources, &mut outcomes, |outcomes| outcomes.available.len() >= 100).await;
     // Where the database is full before an index finds no room, none will.
-    let is_full = |outcomes: &Outcomes| !outcomes.errored.is_empty() || outcomes.refused.len() >= REFUSALS;
+    let is_full = |outcomes: &Outcomes| !outcomes.errored.is_empty() || outcomes.says_full();
     fill(&store, "large", &sources, &mut outcomes, is_full).await;
-    fill(&store, "last", &sources, &mut outcomes, |outcomes| outcomes.refused.len() >= REFUSALS).await;
+    // Records have a file of their own there, which is never the first to be full.
+    assert!(backend.name() != "redb" || !outcomes.errored.is_empty());
+    fill(&store, "last", &sources, &mut outcomes, Outcomes::says_full).await;
     check_while_full(&store, &sources, &mut outcomes).await;
     std::fs::remove_file(&ballast).unwrap();
     go_on(&store, &sources, &mut outcomes).await;

@@ -63,7 +63,7 @@ impl Filling {
             left.push(key.clone());
             if matches!(error, IndexError::Rows(_)) {
                 // The datastore's own, which the next shard would meet as well.
-                reopened(core, &error).await;
+                reopened(inverted, &error).await;
                 left.extend(keys);
                 break;
             }
@@ -72,12 +72,12 @@ impl Filling {
         *inverted.unread.lock() = unread;
         let is_left = !left.is_empty();
         self.0 = Some(left);
-        !is_left && complete(core, inverted).await
+        !is_left && complete(inverted).await
     }
 }
 
 /// Says that every shard has its rows, and returns whether that could be written.
-async fn complete(core: &Arc<Core>, inverted: &Inverted) -> bool {
+async fn complete(inverted: &Inverted) -> bool {
     match inverted.complete().await {
         Ok(()) => {
             tracing::info!("the inverted index was made of the full ones");
@@ -86,7 +86,7 @@ async fn complete(core: &Arc<Core>, inverted: &Inverted) -> bool {
         Err(error) => {
             tracing::warn!(%error, "that the inverted index is complete can't be written yet");
             if let Error::Index(error) = &error {
-                reopened(core, error).await;
+                reopened(inverted, error).await;
             }
             false
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use dagstore_datastore::ErrorClass;
 use dagstore_engine::{Engine, Error};
 use dagstore_types::{Registration, ShardKey, ShardRecord, ShardState, UnixMillis};
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::support::*;
 
@@ -125,4 +127,45 @@ async fn rows_that_can_be_written_again_are_no_trouble_any_more() {
     assert!(engine.degraded().is_some());
     world.inverted.heal();
     until("it is known that rows can be written", || engine.degraded().is_none()).await;
+}
+
+/// A database on a full disk takes a second to say that it can't be opened.
+#[tokio::test(start_paused = true)]
+async fn who_waits_to_open_rows_again_does_not_wait_for_each_of_the_others() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.persist_deadline = Duration::from_secs(3)).await.unwrap();
+    world.inverted.fail_writes(ErrorClass::NeedsReopen, 0, u64::MAX);
+    world.inverted.reopening_takes(Duration::from_secs(1));
+    let begin = Instant::now();
+    let keys: Vec<_> = (0..40).map(|number| format!("shard {number}")).collect();
+    for registered in join_all(keys.iter().map(|key| async { engine.register(key, URL).await })).await {
+        assert!(matches!(registered, Err(Error::Failed { .. })), "{registered:?}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    world.inverted.heal();
+    until("it is known that rows can be written", || engine.degraded().is_none()).await;
+    for key in keys {
+        engine.recover(&key).await.unwrap();
+    }
+}
+
+/// A start that can't be counted keeps no room that others wait for: they would never hear why.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_told_that_nothing_can_be_begun() {
+    let world = World::new();
+    let engine = world.open_with(|options| (options.max_fetching, options.max_indexing) = (1, 1)).await.unwrap();
+    let keys: Vec<_> = (0..8).map(|number| format!("shard {number}")).collect();
+    for key in &keys {
+        engine.register(key, URL).lazy().await.unwrap();
+    }
+    // The shards are queued, and then no start can be counted.
+    world.datastore.fail_writes(ErrorClass::Transient, 1, u64::MAX);
+    let acquired = join_all(keys.iter().map(|key| engine.acquire(key)));
+    for acquired in answered("all of them", acquired).await {
+        assert!(matches!(acquired, Err(Error::NotDurable { source: Some(_), .. })), "{acquired:?}");
+    }
+    world.datastore.heal();
+    for key in &keys {
+        read_all(&engine, key, &world.car).await;
+    }
 }
