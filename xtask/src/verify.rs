@@ -59,7 +59,8 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
     steps.tests("engine, other backends", || backends::stage(workspace, &lean, &backends::LEAN));
     // Nothing where it isn't asked for, and else what is missing for it, if anything is.
     let fuzzing = (mode != Mode::Lean).then(fuzz::missing);
-    steps.step("building what looks for faults", || build_share(workspace, fuzzing == Some(None)));
+    let plants = mode == Mode::CompleteWithSetup;
+    steps.step("building what looks for faults", || build_share(workspace, fuzzing == Some(None), plants));
     steps.tests("simulation", || simulate::stage(workspace));
     steps.tests("orders of threads", || concurrency::stage(workspace, None));
     match fuzzing {
@@ -67,7 +68,7 @@ pub(crate) fn run_mode(workspace: &Workspace, mode: Mode) -> Result<bool> {
         Some(None) => steps.tests("fuzzing", || fuzz::stage(workspace)),
         None => {}
     }
-    if mode == Mode::CompleteWithSetup {
+    if plants {
         steps.tests("planted faults", || faults::plant_some(workspace));
     }
     let mut documented = selection.lean();
@@ -103,10 +104,13 @@ fn prepare(workspace: &Workspace, mode: Mode) -> Result<()> {
 }
 
 /// So that the steps themselves take the time that they take.
-fn build_share(workspace: &Workspace, fuzzes: bool) -> Result<()> {
+fn build_share(workspace: &Workspace, fuzzes: bool, plants: bool) -> Result<()> {
     simulate::build(workspace)?;
     concurrency::build(workspace)?;
-    if fuzzes { fuzz::build_all(workspace) } else { Ok(()) }
+    if fuzzes {
+        fuzz::build_all(workspace)?;
+    }
+    if plants { faults::build_some(workspace) } else { Ok(()) }
 }
 
 fn clippy(workspace: &Workspace, selection: &[String]) -> Result<()> {

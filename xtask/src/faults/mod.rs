@@ -59,10 +59,22 @@ pub(crate) fn run(workspace: &Workspace, what: What) -> Result<bool> {
 ///
 /// When the list can't be read or the workspace can't be copied.
 pub(crate) fn plant_some(workspace: &Workspace) -> Result<Tally> {
-    let plants = plants()?;
-    let chosen = choice::choose(choice::seed(workspace), plants.len(), CHOSEN);
-    let chosen: Vec<&Plant> = chosen.into_iter().filter_map(|at| plants.get(at)).collect();
-    plant_all(workspace, &chosen)
+    plant_all(workspace, &chosen(workspace, &plants()?))
+}
+
+/// Builds the tests of those few as they are, so that planting compiles what a fault changes and no more.
+///
+/// # Errors
+///
+/// When the list can't be read, or the workspace can't be copied or built.
+pub(crate) fn build_some(workspace: &Workspace) -> Result<()> {
+    let (planting, plants) = (Planting::prepare(workspace)?, plants()?);
+    chosen(workspace, &plants).into_iter().try_for_each(|plant| planting.build(plant).map(drop))
+}
+
+fn chosen<'plants>(workspace: &Workspace, plants: &'plants [Plant]) -> Vec<&'plants Plant> {
+    let places = choice::choose(choice::seed(workspace), plants.len(), CHOSEN);
+    places.into_iter().filter_map(|at| plants.get(at)).collect()
 }
 
 /// The ways in which faults come back, in the order of the list.

@@ -76,8 +76,12 @@ impl Planting {
         judge(&output, succeeded, plant)
     }
 
-    /// Builds the test program and returns where it is.
-    fn build(&self, plant: &Plant) -> Result<PathBuf> {
+    /// Builds the test program of a plant, from the copy as it is, and returns where it is.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't compile, or there is none.
+    pub(crate) fn build(&self, plant: &Plant) -> Result<PathBuf> {
         let mut command = Cargo::plain(&self.scratch.workspace()).command(["test", "--no-run", "--quiet"]);
         command.args(&self.selection).args(["--test", &plant.target()]);
         command.arg("--message-format=json-render-diagnostics").arg("--target-dir").arg(&self.target_folder);
