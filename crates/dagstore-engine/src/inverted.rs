@@ -116,24 +116,11 @@ impl Inverted {
 pub(crate) async fn add(core: &Arc<Core>, name: OwnName, task: &Task) -> Result<(), ShardError> {
     let Some(inverted) = &core.inverted else { return Ok(()) };
     let added = replace(core, inverted, name, task).await;
-    // This attempt's index stays, so the next attempt couldn't tell that an earlier one was lost.
-    if added.is_err() && !has_earlier_index(core, name).await {
+    // This attempt's index stays beside those before it. Where any of them is lost, nobody could tell that it had rows.
+    if added.is_err() && name.attempt.0 > 1 {
         note_leftovers(core, name.registration).await.map_err(|error| index_error(&error))?;
     }
     added
-}
-
-/// Whether any attempt before this one has an index for sure. The first has none before it whose rows could be left.
-async fn has_earlier_index(core: &Arc<Core>, name: OwnName) -> bool {
-    if name.attempt.0 <= 1 {
-        return true;
-    }
-    for attempt in (1..name.attempt.0).rev().map(Attempt) {
-        if matches!(open(core, of_attempt(name, attempt)).await, Ok(Some(_)) | Err(IndexError::Damaged { .. })) {
-            return true;
-        }
-    }
-    false
 }
 
 /// Adds the rows of the index `name`, and removes what earlier attempts left.

@@ -50,8 +50,9 @@ pub(crate) struct Disk {
     /// Rows of writes that failed or were given up, until a later write of the row is durable: nobody can know what they
     /// hold. With the number of the last such write.
     unsure: BTreeMap<Place, u64>,
-    /// Shards' rows of the last write of such whose end was told: the store may still be passing that on, one by one.
-    told: BTreeSet<Place>,
+    /// Shards' rows of the last two writes of such whose end was told: the store passes that on one by one beside the next
+    /// write, which may have ended by then.
+    told: [BTreeSet<Place>; 2],
     next_number: u64,
     pub(crate) failing: Option<Failing>,
     pub(crate) failing_reads: u64,
@@ -149,7 +150,8 @@ impl Disk {
             flight.changes.into_iter().map(|(place, _)| place).filter(|(namespace, _)| namespace.name() == SHARDS);
         let shards: BTreeSet<_> = shards.collect();
         if !shards.is_empty() {
-            self.told = shards;
+            let [last, _] = std::mem::take(&mut self.told);
+            self.told = [shards, last];
         }
     }
 
@@ -233,7 +235,7 @@ impl Disk {
         self.next_process();
         self.flights.clear();
         self.unsure.clear();
-        self.told.clear();
+        self.told = Default::default();
         self.needs_reopen = false;
     }
 
@@ -262,9 +264,9 @@ impl Disk {
         self.flights.values().any(|flight| flight.changes.iter().any(|(changed, _)| changed == place))
     }
 
-    /// Whether the row was in the last write of shards' rows whose end was told.
+    /// Whether the row was in one of the last two writes of shards' rows whose end was told.
     pub(crate) fn is_just_told(&self, place: &Place) -> bool {
-        self.told.contains(place)
+        self.told.iter().any(|rows| rows.contains(place))
     }
 
     pub(crate) fn is_writing(&self) -> bool {
