@@ -235,7 +235,8 @@ pub(crate) async fn remove_rows(
 pub(crate) async fn remove_all(core: &Arc<Core>, name: OwnName, is_complete: bool) -> Result<(), IndexError> {
     let had_last = remove_index(core, name, None).await?;
     let had_earlier = remove_earlier(core, name, None).await?;
-    let is_all = had_earlier || had_last && (is_complete || name.attempt.0 == 1);
+    // Without the last index nobody knows which rows it named, though an earlier one is there: a crash may have brought it back.
+    let is_all = had_last && (had_earlier || is_complete || name.attempt.0 == 1);
     if name.attempt.0 > 0 && !is_all {
         note_leftovers(core, name.registration).await?;
     }
