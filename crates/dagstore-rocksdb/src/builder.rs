@@ -133,6 +133,9 @@ impl RocksdbBuilder {
     }
 }
 
+/// How often opening is tried where it meets another over old logs of what was done.
+const TRIES: usize = 5;
+
 pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, create_if_missing: bool) -> Result<DB> {
     let mut options = families.plain().clone();
     let names = match look_at(path)? {
@@ -150,9 +153,19 @@ pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, 
             return Err(out_of_reach("open", absent));
         }
     };
-    let open = |options_of: &dyn Fn(&str) -> Options| {
+    let try_to_open = |options_of: &dyn Fn(&str) -> Options| {
         let descriptors = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options_of(name)));
         DB::open_cf_descriptors(&options, path, descriptors)
+    };
+    let open = |options_of: &dyn Fn(&str) -> Options| {
+        let mut opened = try_to_open(options_of);
+        for _ in 1..TRIES {
+            match &opened {
+                Err(error) if has_met_another(error.as_ref()) => opened = try_to_open(options_of),
+                _ => break,
+            }
+        }
+        opened
     };
     let opened = open(&|name| families.options(name).clone()).or_else(|error| match error {
         error if error.as_ref().contains("more levels than options.num_levels") => {
@@ -166,6 +179,12 @@ pub(crate) fn open_database(path: &Path, families: &Families, opening: Opening, 
         remove_new_files(path)?;
     }
     Ok(database)
+}
+
+/// Before it takes its lock RocksDB removes old logs of what it has done. One who is just closing the database does so, too, and
+/// they meet over a file, which says nothing about the database.
+fn has_met_another(message: &str) -> bool {
+    message.contains("LOG.old") && message.contains("No such file or directory")
 }
 
 /// The names of the column families that there are, which must all be opened.
