@@ -43,7 +43,7 @@ pub(crate) struct Manners {
 }
 
 /// How long anything may take to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A remote source.
 #[derive(Debug)]
