@@ -286,3 +286,16 @@ fn make_directory(path: &Path) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::has_met_another;
+
+    #[test]
+    fn only_an_old_log_that_another_has_removed_is_a_reason_to_open_again() {
+        let says = |path: &str| format!("IO error: No such file or directory: while unlink() file: {path}: gone");
+        assert!(has_met_another(&says("/store/rocksdb/LOG.old.1763827200000000")));
+        assert!(!has_met_another(&says("/store/rocksdb/MANIFEST-000005")));
+        assert!(!has_met_another("IO error: No space left on device: While open a file: /store/rocksdb/LOG.old.1"));
+    }
+}

@@ -18,6 +18,7 @@ mod go_index;
 mod hang;
 mod indexing;
 mod inverted;
+mod keeping;
 mod life;
 mod limits;
 mod outage;
