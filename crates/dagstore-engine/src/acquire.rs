@@ -277,7 +277,7 @@ async fn off_the_runtime<T: Send + 'static>(
     core: &Core,
     work: impl FnOnce() -> Result<T, Unopened> + Send + 'static,
 ) -> Result<T, Unopened> {
-    core.spawn_blocking(work).await.unwrap_or_else(|error| {
+    core.unless_closed(core.spawn_blocking(work)).await.map_err(closing)?.unwrap_or_else(|error| {
         // A runtime that shuts down is no reason for a shard to fail for good.
         let (kind, text) = if error.is_cancelled() {
             (ErrorKind::Storage, "the store's runtime is shutting down")

@@ -98,6 +98,27 @@ async fn a_shard_that_hangs_holds_no_other_one_up() {
     assert_eq!((found.shard.unwrap().as_str(), &found.data[..]), ("good", &data[..]));
 }
 
+/// It says nothing about any shard.
+#[tokio::test]
+async fn a_store_that_is_closed_meanwhile_says_so() {
+    let world = World::new();
+    let engine = world.open_with(|options| options.keep_open = 0).await;
+    engine.register("a", URL).await.unwrap();
+    world.gate.shut();
+    let opens = world.gate.opens();
+    let (blocks, cid) = (Blockstore::new(&engine), world.car.blocks[0].0.clone());
+    let asked = tokio::spawn(async move { blocks.get(&cid).await });
+    answered("the source is being opened", async {
+        while world.gate.opens() == opens {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (_, closed) = answered("closing", async { tokio::join!(engine.close(), asked) }).await;
+    let closed = closed.unwrap();
+    assert!(matches!(closed, Err(Error::Engine(EngineError::Closed))), "{closed:?}");
+}
+
 #[tokio::test]
 async fn a_row_without_a_block_is_no_block() {
     let world = World::new();
