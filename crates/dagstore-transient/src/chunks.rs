@@ -182,6 +182,12 @@ impl Chunks {
         })
     }
 
+    /// Whether any of these is neither on disk, as far as the table says, nor on its way.
+    fn is_any_missing(&self, mut numbers: RangeInclusive<u64>) -> bool {
+        let inner = self.inner.lock();
+        numbers.any(|number| inner.is_missing(number, true))
+    }
+
     /// What to wait for and what to ask for, so that all of these come of which no bytes are known, and that aren't on disk
     /// where that is believed. Neighbours are asked for together, and with the last one up to `ahead` more.
     fn plan(

@@ -181,7 +181,7 @@ impl RemoteReader {
         });
         match local.await? {
             Some(bytes) => Ok(bytes),
-            None => self.inner.read_missing(at, len, self.ahead(is_in_order)?).await,
+            None => self.inner.read_missing(at, len, self.ahead(at, len, is_in_order)?).await,
         }
     }
 
@@ -194,14 +194,16 @@ impl RemoteReader {
         usize::try_from(self.stat().size.saturating_sub(at)).unwrap_or(usize::MAX).min(len)
     }
 
-    /// How many chunks are to be read ahead by a read that has to ask; `None` where it may not, and looks for a copy alone.
-    fn ahead(&self, is_in_order: bool) -> Result<Option<u64>> {
+    /// How many chunks are to be read ahead by a read that has to ask; `None` where it may not, and looks for a copy alone. More
+    /// each time that something has to be asked for: what is on its way is waited for only.
+    fn ahead(&self, at: u64, len: usize, is_in_order: bool) -> Result<Option<u64>> {
         let chunks = &self.inner.asking.chunks;
         if self.is_local_only {
             return if chunks.is_detached() { Ok(None) } else { Err(Error::NotLocal { name: self.name() }) };
         }
         let (chunk_bytes, most) = (chunks.chunk_size(), self.inner.asking.shared.options.read_ahead_bytes);
-        Ok(Some(if is_in_order { self.cursor.widen(chunk_bytes, most) / chunk_bytes } else { 0 }))
+        let has_to_ask = is_in_order && chunks.is_any_missing(chunks.numbers(at, len as u64));
+        Ok(Some(if has_to_ask { self.cursor.widen(chunk_bytes, most) / chunk_bytes } else { 0 }))
     }
 
     fn read_blocking(&self, at: u64, buffer: &mut [u8]) -> Result<()> {
@@ -209,7 +211,8 @@ impl RemoteReader {
         if self.inner.read_local(at, buffer)? {
             return Ok(());
         }
-        let (ahead, len) = (self.ahead(is_in_order)?, buffer.len());
+        let len = buffer.len();
+        let ahead = self.ahead(at, len, is_in_order)?;
         if self.inner.driver == Some(std::thread::current().id()) {
             return Err(Error::WrongThread { name: self.name() });
         }
