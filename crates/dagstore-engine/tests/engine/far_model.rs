@@ -316,7 +316,8 @@ async fn heal(run: &Run, engine: Engine, random: &mut Random) {
     let strays: Vec<_> = run.world.copy_files();
     assert!(strays.len() <= report.kept.len(), "{strays:?} {report:?}");
     let bytes: u64 = strays.iter().map(|(_, size)| size).sum();
-    assert_eq!(engine.copies_used_bytes(), bytes, "{strays:?}");
+    // What a reader had asked for ahead may still be on its way, and counts until it is thrown away.
+    until("only what is there is counted", || engine.copies_used_bytes() == bytes).await;
     answered("the store closes", engine.close()).await.unwrap();
 }
 

@@ -70,7 +70,10 @@ async fn fault_38_no_error_and_no_log_tells_a_secret() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     // Sent on with a signature, as object stores do, to where things go wrong in all ways.
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Held, so that no other server is given it, and not listened at.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = held.local_addr().unwrap();
     let replies = [
         Reply::new(307).with("location", format!("http://{nobody}/a?X-Amz-Signature=canary")),
         Reply::new(307).with("location", "http://user:canary@127.0.0.1/"),

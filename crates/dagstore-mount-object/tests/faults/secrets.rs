@@ -105,7 +105,10 @@ async fn fault_38_no_error_and_no_log_tells_a_secret() {
     // For all threads: what another test logs first would otherwise be taken for something that nobody wants to hear.
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Held, so that no other server is given it, and not listened at.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = held.local_addr().unwrap();
     let (mut told, mut errors) = (String::new(), 0);
     for builder in templates() {
         let mut endpoints = vec![(None, format!("http://{nobody}"))];
