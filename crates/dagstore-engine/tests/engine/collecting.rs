@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dagstore_datastore::{Batch, Datastore, Durability, Namespace, Result, RowPage, RowStream};
+use dagstore_datastore::{Batch, Datastore, DatastoreExt, Durability, Namespace, Result, RowPage, RowStream};
 use dagstore_engine::{Engine, Options, Parts};
 use dagstore_fs::RealFileSystem;
 use dagstore_index::conformance::KEY;
@@ -187,4 +187,22 @@ async fn a_shard_that_was_available_is_destroyed_without_a_note() {
     let (engine, inverted) = open_rebuilt(&world).await;
     engine.destroy("a").await.unwrap();
     assert_eq!((inverted.leftovers().await.unwrap().len(), world.inverted_rows().await), (0, 0));
+}
+
+/// Its record was lost: nobody else knows that there are rows.
+#[tokio::test]
+async fn an_index_that_belongs_to_nobody_takes_its_rows_with_it() {
+    let world = World::new();
+    let engine = world.open().await;
+    engine.register("a", URL).await.unwrap();
+    engine.register("b", URL).await.unwrap();
+    let gone = engine.info("a").unwrap().registration;
+    engine.close().await.unwrap();
+    world.datastore.delete(SHARDS, &gone.0.to_be_bytes()).await.unwrap();
+    let engine = world.open().await;
+    engine.resumed().await.unwrap();
+    let report = engine.gc().await.unwrap();
+    assert_eq!((report.indices_removed, report.kept), (1, vec![]));
+    assert_eq!((world.index_repo.list().unwrap().len(), world.inverted_rows().await), (1, world.car.blocks.len()));
+    read_all(&engine, "b", &world.car).await;
 }
